@@ -1,0 +1,42 @@
+"""Showing things in a notebook, with words for those who do not see them, and in a plain script."""
+
+import base64
+
+IMAGE = "image/png"
+
+
+def in_notebook() -> bool:
+    """Whether IPython runs this code, so that rich output has somewhere to go."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return get_ipython() is not None
+
+
+def bundle(text: str, *, html: str | None = None, png: bytes | None = None) -> dict:
+    """Keywords for IPython's `display`: one output in several forms, the viewer picks the best.
+
+    Args:
+        text: what a terminal prints, and the alternative text of the picture.
+        html: for notebooks.
+        png: the bytes of a PNG file, which also reaches viewers that run no scripts.
+    """
+    data, metadata = {"text/plain": text}, {}
+    if html is not None:
+        data["text/html"] = html
+    if png is not None:
+        data[IMAGE] = base64.b64encode(png).decode("ascii")
+        metadata[IMAGE] = {"alt": text}
+    return {"data": data, "metadata": metadata}
+
+
+def publish(text: str, *, html: str | None = None, png: bytes | None = None) -> None:
+    """Show one output; in a plain script its text is printed."""
+    if not in_notebook():
+        print(text)
+        return
+    from IPython.display import display
+
+    parts = bundle(text, html=html, png=png)
+    display(parts["data"], metadata=parts["metadata"], raw=True)

@@ -1,0 +1,90 @@
+"""Draw docs/pictures/worlds.png: every picture world, domain A above domain B.
+
+Run from anywhere: python scripts/make_pictures.py
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cyclegan_course import worlds
+
+SCENES = (1060, 1021, 1024, 1006)
+SIZE, GAP, MARGIN, LINE = 96, 2, 10, 20
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "worlds.png"
+
+
+def contact_sheet(scenes: tuple[int, ...] = SCENES, size: int = SIZE) -> Image.Image:
+    """One block a world, two blocks side by side: its title, a row of A, and below it a row of B.
+
+    Args:
+        scenes: numbers of the scenes to show, the same in every world.
+        size: side of one picture in pixels.
+
+    Returns:
+        An RGB picture on white.
+    """
+    width = len(scenes) * (size + GAP) - GAP
+    height = LINE + 2 * (size + GAP) - GAP
+    columns = 2
+    rows = -(-len(worlds.WORLDS) // columns)
+    sheet = Image.new(
+        "RGB",
+        (columns * (width + MARGIN) + MARGIN, rows * (height + MARGIN) + MARGIN),
+        "white",
+    )
+    pen = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=13)
+    for number, world in enumerate(worlds.WORLDS.values()):
+        left = MARGIN + (number % columns) * (width + MARGIN)
+        top = MARGIN + (number // columns) * (height + MARGIN)
+        pen.text((left, top), f"{world.name}: {world.title}", fill=(40, 40, 40), font=font)
+        for row, domain in enumerate("AB"):
+            for column, seed in enumerate(scenes):
+                picture = Image.fromarray(worlds.render(world.name, seed, domain, size))
+                x = left + column * (size + GAP)
+                sheet.paste(picture, (x, top + LINE + row * (size + GAP)))
+    return _with_photographs(sheet, rows, columns, width, height, size)
+
+
+def _with_photographs(
+    sheet: Image.Image, rows: int, columns: int, width: int, height: int, size: int
+) -> Image.Image:
+    """Fill the free last block: the same painter on real photographs."""
+    if len(worlds.WORLDS) % columns == 0:
+        return sheet
+    left = MARGIN + (columns - 1) * (width + MARGIN)
+    top = MARGIN + (rows - 1) * (height + MARGIN)
+    font = ImageFont.load_default(size=13)
+    text = "the painter of painting B on real photographs"
+    ImageDraw.Draw(sheet).text((left, top), text, fill=(40, 40, 40), font=font)
+    photographs = worlds.photographs()
+    for column, name in enumerate(("astronaut", "coffee", "china", "flower")):
+        photograph = Image.fromarray(photographs[name])
+        side = min(photograph.size)
+        x0 = (photograph.width - side) // 2
+        square = photograph.crop((x0, 0, x0 + side, side))
+        square = square.resize((size, size), Image.Resampling.LANCZOS)
+        painting = Image.fromarray(worlds.paint(np.asarray(square)))
+        for row, picture in enumerate((square, painting)):
+            sheet.paste(picture, (left + column * (size + GAP), top + LINE + row * (size + GAP)))
+    return sheet
+
+
+def main() -> None:
+    sheet = contact_sheet()
+    # 64 levels a channel look the same and make the file much smaller.
+    sheet = sheet.point(lambda value: min(255, (value + 2) & 0xFC) if value < 252 else 255)
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    beside = TARGET.with_suffix(".png.part")
+    sheet.save(beside, format="PNG", optimize=True)
+    os.replace(beside, TARGET)
+    print(f"{TARGET.name}: {sheet.width} x {sheet.height}, {TARGET.stat().st_size // 1000} kB")
+
+
+if __name__ == "__main__":
+    main()

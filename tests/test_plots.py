@@ -1,0 +1,158 @@
+"""Figures: right content, right errors, alternative text."""
+
+import base64
+import csv
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from PIL import Image
+
+from cyclegan_course import plots
+from cyclegan_course.errors import CourseError
+
+TERMS = ("G_AB", "G_BA", "cycle_A", "cycle_B", "idt_A", "idt_B", "D_A", "D_B")
+
+
+@pytest.fixture
+def shell():
+    """A real IPython session in this process, so that rich output has somewhere to go."""
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def record():
+    rng = np.random.default_rng(0)
+    return [
+        {"step": step, "seconds": step / 10} | {name: float(rng.random()) for name in TERMS}
+        for step in range(1, 41)
+    ]
+
+
+def colour_of(figure, axis, data=(4, 4)):
+    """RGB of a figure's picture at a pixel of the data."""
+    figure.canvas.draw()
+    shown = np.asarray(figure.canvas.buffer_rgba())
+    x, y = figure.axes[axis].transData.transform(data)
+    return tuple(int(value) for value in shown[shown.shape[0] - 1 - round(y), round(x), :3])
+
+
+def test_arrays_pictures_and_tensors_look_the_same():
+    array = np.full((8, 10, 3), (255, 0, 0), np.uint8)
+    tensor = torch.tensor([1.0, -1.0, -1.0])[:, None, None].expand(3, 8, 10)
+    figure = plots.picture_row([array, Image.fromarray(array), tensor], titles=["a", "b", "c"])
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b", "c"]
+    assert [colour_of(figure, i) for i in range(3)] == [(255, 0, 0)] * 3
+
+
+def test_grid_places_rows_columns_and_labels():
+    def flat(value):
+        return np.full((8, 8, 3), value, np.uint8)
+
+    figure = plots.picture_grid(
+        [[flat(0), flat(50), flat(100)], [flat(150), flat(200)]],
+        titles=["one", "two", "three"],
+        row_labels=["up", "down"],
+    )
+    assert [colour_of(figure, i)[0] for i in range(5)] == [0, 50, 100, 150, 200]
+    assert colour_of(figure, 5) == (255, 255, 255)
+    assert [figure.axes[i].get_ylabel() for i in (0, 3)] == ["up", "down"]
+
+
+def test_wide_pictures_keep_their_shape():
+    wide, tall = np.zeros((20, 60, 3), np.uint8), np.zeros((20, 10, 3), np.uint8)
+    figure = plots.picture_row([wide, tall])
+    figure.canvas.draw()
+    boxes = [axis.get_window_extent() for axis in figure.axes]
+    assert [box.width / box.height for box in boxes] == pytest.approx([3.0, 0.5], rel=0.02)
+    assert boxes[0].height == pytest.approx(boxes[1].height, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("rows", "titles", "labels", "words"),
+    [
+        ([], [], [], "no picture"),
+        ([[]], [], [], "no picture"),
+        ([[np.zeros((4, 4, 3), np.uint8)]], ["a", "b"], [], "2 titles for 1"),
+        ([[np.zeros((4, 4, 3), np.uint8)]], [], ["a", "b"], "2 labels for 1"),
+    ],
+)
+def test_grid_that_does_not_fit_is_a_sentence(rows, titles, labels, words):
+    with pytest.raises(CourseError, match=words):
+        plots.picture_grid(rows, titles, labels)
+
+
+def test_running_mean_is_the_weighted_mean_of_the_past():
+    values = np.random.default_rng(1).random(20)
+    for n, mean in enumerate(plots.running_mean(values, 0.8), 1):
+        weights = 0.8 ** np.arange(n)[::-1]
+        assert mean == pytest.approx(np.average(values[:n], weights=weights))
+    assert plots.running_mean(values, 0.0) == pytest.approx(values)
+    assert plots.running_mean(np.full(5, 3.0), 0.99) == pytest.approx(np.full(5, 3.0))
+
+
+def test_loss_curves_show_every_term(record):
+    figure = plots.loss_curves(record, smooth=0.5)
+    drawn = {line.get_label(): line for axis in figure.axes for line in axis.get_lines()}
+    assert set(TERMS) <= set(drawn)
+    expected = plots.running_mean(np.array([row["cycle_A"] for row in record]), 0.5)
+    assert drawn["cycle_A"].get_ydata() == pytest.approx(expected)
+    assert list(drawn["cycle_A"].get_xdata()) == [row["step"] for row in record]
+
+
+def test_loss_curves_of_a_file_are_those_of_the_record(record, tmp_path):
+    file = tmp_path / "losses.csv"
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(record[0]))
+        writer.writeheader()
+        writer.writerows(record)
+    of_file, of_record = (
+        [line.get_ydata() for axis in figure.axes for line in axis.get_lines()]
+        for figure in (plots.loss_curves(file), plots.loss_curves(record))
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(of_file, of_record, strict=True))
+
+
+def test_loss_curves_without_identity_terms(record):
+    short = [{k: v for k, v in row.items() if not k.startswith("idt")} for row in record]
+    labels = [line.get_label() for line in plots.loss_curves(short).axes[2].get_lines()]
+    assert "cycle_A" in labels
+    assert "idt_A" not in labels
+
+
+def test_unusable_records_are_sentences(tmp_path):
+    with pytest.raises(CourseError, match="empty"):
+        plots.loss_curves([])
+    with pytest.raises(CourseError, match="cannot be read"):
+        plots.loss_curves(tmp_path / "missing.csv")
+    (tmp_path / "bad.csv").write_text("step,G_AB\n1,words\n")
+    with pytest.raises(CourseError, match="damaged"):
+        plots.loss_curves(tmp_path / "bad.csv")
+    with pytest.raises(CourseError, match="smooth"):
+        plots.loss_curves([{"step": 1}], smooth=1.0)
+
+
+def test_style_does_not_leak_out(record):
+    before = dict(matplotlib.rcParams)
+    plots.png_bytes(plots.loss_curves(record))
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_show_in_a_script_prints_the_text(capsys):
+    plots.show(plots.picture_row([np.zeros((8, 8, 3), np.uint8)]), alt="a black square")
+    assert capsys.readouterr().out == "a black square\n"
+
+
+def test_show_in_a_notebook_carries_a_png_and_its_text(shell):
+    with capture_output() as captured:
+        plots.show(plots.picture_row([np.zeros((8, 8, 3), np.uint8)]), alt="a black square")
+    (output,) = captured.outputs
+    assert output.data["text/plain"] == "a black square"
+    assert output.metadata["image/png"]["alt"] == "a black square"
+    picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
+    assert picture.format == "PNG"
