@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -25,7 +25,12 @@ from cyclegan_course.translate import (
 
 # Options of `train`: a field of Config, its type and one line of help. Defaults are the preset's.
 TRAIN_OPTIONS: tuple[tuple[str, str, Callable, str], ...] = (
-    ("--data", "data", str, f"a world ({', '.join(worlds.WORLDS)}) or a folder with trainA, trainB"),
+    (
+        "--data",
+        "data",
+        str,
+        f"a world ({', '.join(worlds.WORLDS)}) or a folder with trainA, trainB",
+    ),
     ("--name", "name", str, "name of the generator that comes out (default: that of the data)"),
     ("--size", "size", int, "side of the training crops in pixels"),
     ("--load-size", "load_size", int, "size at which pictures are loaded before cropping"),

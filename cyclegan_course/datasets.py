@@ -69,14 +69,18 @@ def _world_source(name: str, size: int, scenes: int, test_scenes: int) -> Source
     )
 
 
-def _folder_source(folder: Path, load_size: int, progress: Callable[[Iterable], Iterable]) -> Source:
+def _folder_source(
+    folder: Path, load_size: int, progress: Callable[[Iterable], Iterable]
+) -> Source:
     if not folder.exists():
         raise CourseError(
             f"There is no folder {str(folder)!r}, and no world of that name; the worlds are "
             f"{', '.join(worlds.WORLDS)}."
         )
     if not folder.is_dir():
-        raise CourseError(f"{str(folder)!r} is a file; give the folder that holds trainA and trainB.")
+        raise CourseError(
+            f"{str(folder)!r} is a file; give the folder that holds trainA and trainB."
+        )
     for name in ("trainA", "trainB"):
         if not (folder / name).is_dir():
             raise CourseError(
@@ -152,7 +156,7 @@ class UnpairedBatches:
     the seed and t alone, so a training that continues at step t sees what it would have seen.
 
     Args:
-        A, B: sequences of uint8 arrays (H, W, 3), H and W at least `size`; unequal lengths are fine.
+        A, B: sequences of uint8 arrays (H, W, 3), H and W at least `size`; lengths may differ.
         size: side of the crops in pixels.
         batch: pictures of each domain per step.
         seed: of everything random here.

@@ -1,5 +1,6 @@
 """What this machine offers: processors, memory, accelerator, versions."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -94,10 +95,8 @@ def total_memory() -> int | None:
             sizes.append(int((Path("/sys/fs/cgroup") / file).read_text()))
         except (OSError, ValueError):
             continue
-    try:
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
         sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):  # Windows
-        pass
     return min(sizes) if sizes else None
 
 

@@ -5,6 +5,7 @@ Translation using Cycle-Consistent Adversarial Networks", ICCV 2017 (appendix 7.
 float tensors of shape (N, 3, H, W) with values in [-1, 1].
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 
 import torch
@@ -80,14 +81,14 @@ class ResnetGenerator(nn.Module):
             norm(ngf),
             nn.ReLU(),
         ]
-        for narrow, wide in zip(widths, widths[1:], strict=False):
+        for narrow, wide in itertools.pairwise(widths):
             layers += [
                 nn.Conv2d(narrow, wide, kernel_size=3, stride=2, padding=1),
                 norm(wide),
                 nn.ReLU(),
             ]
         layers += [ResnetBlock(widths[-1], norm) for _ in range(n_blocks)]
-        for narrow, wide in reversed(list(zip(widths, widths[1:], strict=False))):
+        for narrow, wide in reversed(list(itertools.pairwise(widths))):
             layers += [
                 nn.ConvTranspose2d(
                     wide, narrow, kernel_size=3, stride=2, padding=1, output_padding=1
@@ -135,7 +136,7 @@ class PatchDiscriminator(nn.Module):
             nn.Conv2d(in_channels, ndf, kernel_size=4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
         ]
-        for level, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+        for level, (narrow, wide) in enumerate(itertools.pairwise(widths), start=1):
             layers += [
                 nn.Conv2d(
                     narrow, wide, kernel_size=4, stride=2 if level < n_layers else 1, padding=1

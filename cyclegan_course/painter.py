@@ -57,7 +57,7 @@ def paint(picture: np.ndarray, seed: int = 0, relief: float = 1.0) -> np.ndarray
         uint8 array (H, W, 3).
 
     Raises:
-        CourseError: the array is not uint8 (H, W, 3).
+        CourseError: the array is not uint8 (H, W, 3), or the seed is negative.
     """
     canvas, height, angle = _painted_canvas(picture, seed)
     canvas = _shrink(canvas)
@@ -88,6 +88,8 @@ def _painted_canvas(
             f"paint needs at least one pixel of type uint8 (0..255), found {picture.dtype} of "
             f"shape {picture.shape}: scale the values to 0..255 and use .astype(np.uint8)."
         )
+    if seed < 0:
+        raise CourseError(f"paint cannot use the seed {seed}: choose a whole number from 0 on.")
     rng = np.random.Generator(np.random.PCG64([seed, _PAINTER_STREAM]))
     source = _palette(picture.astype(np.float32))
     h, w = source.shape[:2]

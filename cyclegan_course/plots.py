@@ -136,6 +136,9 @@ def loss_curves(
 ) -> Figure:
     """The losses of a training run in three panels: faint as recorded, strong smoothed.
 
+    The axes are scaled for what comes after the first tenth of the record, so that the first
+    steps, whose losses can be ten times as large, do not press everything else flat.
+
     Args:
         record: `Run.record`, or the path of a run's `losses.csv`: rows with `step` and the terms.
         smooth: weight of the past in the running mean, from 0 (none) to below 1.
@@ -153,17 +156,20 @@ def loss_curves(
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.2), layout="constrained")
         for axis, (title, lines) in zip(figure.subplots(1, 3), PANELS.items(), strict=True):
+            highest = 0.0
             for name, (colour, style) in lines.items():
                 if name not in rows[0]:
                     continue
                 values = np.array([row[name] for row in rows])
                 axis.plot(steps, values, color=colour, alpha=0.2, linewidth=1)
-                axis.plot(steps, running_mean(values, smooth), style, color=colour, label=name)
+                means = running_mean(values, smooth)
+                axis.plot(steps, means, style, color=colour, label=name)
+                highest = max(highest, means[len(means) // 10 :].max())
             if lsgan and title != list(PANELS)[2]:
                 axis.axhline(LSGAN_GUESSING, color=GREY, linestyle=":", label="guessing")
             axis.set_title(title)
             axis.set_xlabel("step")
-            axis.set_ylim(bottom=0)
+            axis.set_ylim(0, 1.3 * max(highest, LSGAN_GUESSING))
             axis.legend(fontsize=8, ncols=2)
     return figure
 

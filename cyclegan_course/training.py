@@ -539,7 +539,9 @@ def config_from_dict(values: dict) -> Config:
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     start = f"{prefix}."
-    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+    return {
+        key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)
+    }
 
 
 def _load_adam(optimizer: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:

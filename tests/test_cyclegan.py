@@ -182,6 +182,4 @@ def test_same_seed_same_networks_and_the_two_generators_differ():
     one, other = small_model(3), small_model(3)
     for a, b in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
-    assert not torch.equal(
-        next(one.G_AB.parameters()), next(one.G_BA.parameters())
-    )
+    assert not torch.equal(next(one.G_AB.parameters()), next(one.G_BA.parameters()))

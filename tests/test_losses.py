@@ -94,7 +94,9 @@ def test_cycle_and_identity_losses_are_the_mean_absolute_difference():
     assert float(losses.cycle_consistency_loss(a, a)) == 0
 
 
-@pytest.mark.parametrize("call", [losses.generator_loss, lambda s, k: losses.discriminator_loss(s, s, k)])
+@pytest.mark.parametrize(
+    "call", [losses.generator_loss, lambda s, k: losses.discriminator_loss(s, s, k)]
+)
 def test_unknown_kind_names_the_known_ones(call):
     with pytest.raises(ValueError, match="lsgan, vanilla, non_saturating, hinge"):
         call(torch.zeros(1), "wasserstein")

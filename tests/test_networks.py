@@ -23,7 +23,9 @@ def test_generator_has_the_references_number_of_parameters(n_blocks, parameters)
 
 def test_discriminator_has_the_references_number_of_parameters():
     # 4x4 kernels, widths 3-64-128-256-512-1, a bias per channel.
-    expected = sum(16 * a * b + b for a, b in [(3, 64), (64, 128), (128, 256), (256, 512), (512, 1)])
+    expected = sum(
+        16 * a * b + b for a, b in [(3, 64), (64, 128), (128, 256), (256, 512), (512, 1)]
+    )
     assert count_parameters(PatchDiscriminator()) == expected == 2_764_737
 
 
@@ -59,9 +61,7 @@ def test_discriminator_map_is_30_by_30_at_256_pixels():
         assert PatchDiscriminator(ndf=4)(torch.zeros(2, 3, 256, 256)).shape == (2, 1, 30, 30)
 
 
-@pytest.mark.parametrize(
-    ("n_layers", "field"), [(1, 16), (2, 34), (3, 70), (4, 142), (5, 286)]
-)
+@pytest.mark.parametrize(("n_layers", "field"), [(1, 16), (2, 34), (3, 70), (4, 142), (5, 286)])
 def test_receptive_field_by_arithmetic_and_by_autograd(n_layers, field):
     net = init_weights(
         PatchDiscriminator(ndf=2, n_layers=n_layers, norm=lambda _: nn.Identity()),

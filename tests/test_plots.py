@@ -10,6 +10,7 @@ import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from cyclegan_course import plots
@@ -34,11 +35,12 @@ def record():
     ]
 
 
-def colour_of(figure, axis, data=(4, 4)):
-    """RGB of a figure's picture at a pixel of the data."""
-    figure.canvas.draw()
-    shown = np.asarray(figure.canvas.buffer_rgba())
-    x, y = figure.axes[axis].transData.transform(data)
+def colour_of(figure, axis):
+    """RGB in the middle of one of a figure's pictures."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    shown = np.asarray(canvas.buffer_rgba())
+    x, y = figure.axes[axis].transAxes.transform((0.5, 0.5))
     return tuple(int(value) for value in shown[shown.shape[0] - 1 - round(y), round(x), :3])
 
 
@@ -67,8 +69,8 @@ def test_grid_places_rows_columns_and_labels():
 def test_wide_pictures_keep_their_shape():
     wide, tall = np.zeros((20, 60, 3), np.uint8), np.zeros((20, 10, 3), np.uint8)
     figure = plots.picture_row([wide, tall])
-    figure.canvas.draw()
-    boxes = [axis.get_window_extent() for axis in figure.axes]
+    FigureCanvasAgg(figure).draw()
+    boxes = [axis.bbox for axis in figure.axes]
     assert [box.width / box.height for box in boxes] == pytest.approx([3.0, 0.5], rel=0.02)
     assert boxes[0].height == pytest.approx(boxes[1].height, rel=0.05)
 

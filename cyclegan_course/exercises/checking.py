@@ -74,7 +74,9 @@ def compare(expected: Any, found: Any, tolerance: float, *, types: bool = True) 
     """
     if isinstance(found, Stopped):
         return "It stops with an error."
-    if found is None and expected is not None:
+    if expected is None and found is None:
+        return None
+    if found is None:
         return "It returns None: is there a `return` at the end?"
     if isinstance(expected, Image.Image) and isinstance(found, Image.Image):
         if types and expected.mode != found.mode:

@@ -1,0 +1,222 @@
+"""The run: schedule, folder, checkpoints, interruption, exact continuation."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+from cyclegan_course import training
+from cyclegan_course.errors import CourseError
+from cyclegan_course.training import Config, learning_rate_factor, preset, run_progress, train
+from cyclegan_course.translate import load_translator
+
+TINY = {
+    "data": "editing",
+    "size": 32,
+    "n_blocks": 1,
+    "ngf": 4,
+    "ndf": 4,
+    "edge_kernel": 3,
+    "n_layers": 2,
+    "precision": "float32",
+}
+CPU = torch.device("cpu")
+
+
+def tiny_train(folder=None, **changes):
+    return train(Config(**(TINY | {"steps": 3} | changes)), folder, device=CPU, progress=False)
+
+
+def weights(run):
+    return {key: value.clone() for key, value in run.model.state_dict().items()}
+
+
+def same(one, other):
+    return all(torch.equal(one[key], other[key]) for key in one)
+
+
+class TestSchedule:
+    def test_constant_then_linear_to_zero(self):
+        assert [learning_rate_factor(p) for p in (0, 0.25, 0.5, 0.75, 1)] == [1, 1, 1, 0.5, 0]
+
+    def test_progress_is_whichever_limit_is_nearer(self):
+        assert run_progress(Config(steps=10), 5, 1e9) == 0.5
+        assert run_progress(Config(minutes=1), 10**9, 15) == 0.25
+        assert run_progress(Config(steps=10, minutes=1), 1, 45) == 0.75
+        assert run_progress(Config(steps=10), 11, 0) == 1
+
+    def test_learning_rate_reaches_the_optimizers(self, monkeypatch):
+        seen = []
+        real_step = training.training_step
+
+        def spy(model, a, b, optimizer_G, optimizer_D, *rest):
+            seen.append((optimizer_G.param_groups[0]["lr"], optimizer_D.param_groups[0]["lr"]))
+            return real_step(model, a, b, optimizer_G, optimizer_D, *rest)
+
+        monkeypatch.setattr(training, "training_step", spy)
+        tiny_train(steps=4, lr=1e-3)
+        assert seen == [(pytest.approx(lr), pytest.approx(lr)) for lr in (1e-3, 1e-3, 1e-3, 5e-4)]
+
+
+class TestConfig:
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({}, "how long"),
+            ({"steps": 0}, "larger than 0"),
+            ({"minutes": -1.0}, "larger than 0"),
+            ({"steps": 1, "size": 33}, "multiple of 2"),
+            ({"steps": 1, "size": 8}, "at least 24"),
+            ({"steps": 1, "size": 64, "load_size": 60}, "smaller than the crops"),
+            ({"steps": 1, "adversarial": "wgan"}, "lsgan"),
+            ({"steps": 1, "precision": "half"}, "bfloat16"),
+        ],
+    )
+    def test_bad_settings_get_a_sentence(self, changes, words):
+        with pytest.raises(CourseError, match=words):
+            Config(**changes)
+
+    def test_reference_preset_is_the_papers(self):
+        config = preset("reference", data="horses")
+        assert (config.size, config.loaded_size, config.n_blocks, config.ngf) == (256, 286, 9, 64)
+        assert (config.lr, config.lambda_cycle, config.lambda_identity) == (2e-4, 10, 5)
+        assert (config.ndf, config.pool_size, config.batch, config.n_down) == (64, 50, 1, 2)
+
+    def test_a_given_length_replaces_the_presets(self):
+        assert preset("minute", steps=5).minutes is None
+        assert preset("reference", minutes=5.0).steps is None
+        with pytest.raises(CourseError, match="minute, small, reference"):
+            preset("huge")
+
+
+class TestRun:
+    def test_same_seed_same_weights_and_another_seed_others(self):
+        assert same(weights(tiny_train()), weights(tiny_train()))
+        assert not same(weights(tiny_train()), weights(tiny_train(seed=1)))
+
+    def test_training_lowers_the_cycle_loss(self):
+        record = tiny_train(steps=60, lr=2e-3, lambda_identity=0.0).record
+        first, last = record[0], record[-1]
+        assert last["cycle_A"] + last["cycle_B"] < 0.7 * (first["cycle_A"] + first["cycle_B"])
+
+    def test_folder_explains_itself(self, tmp_path):
+        run = tiny_train(tmp_path / "run")
+        folder = tmp_path / "run"
+        assert json.loads((folder / "config.json").read_text())["size"] == 32
+        with (folder / "losses.csv").open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert [int(row["step"]) for row in rows] == [r["step"] for r in run.record]
+        assert rows[-1].keys() >= {"G_AB", "G_BA", "cycle_A", "cycle_B", "idt_A", "idt_B", "D_A"}
+        grid = np.asarray(Image.open(folder / "samples" / "step_0000003.png"))
+        assert grid.shape == (6 * 34 + 2, 6 * 34 + 2, 3)
+        assert not list(folder.rglob("*.tmp"))
+
+    def test_generator_is_ready_to_translate(self, tmp_path):
+        run = tiny_train(tmp_path / "run", name="mine")
+        translator = load_translator(tmp_path / "run", "BA")
+        x = torch.rand(1, 3, 32, 32) * 2 - 1
+        expected = run.model.G_BA.half().float()(x)
+        torch.testing.assert_close(translator.translate_tensor(x), expected, atol=1e-6, rtol=0)
+        card = translator.card
+        assert card["name"] == "mine"
+        assert card["trained"]["steps"] == 3
+        assert card["trained"]["config"]["seed"] == 0
+
+    def test_stopped_and_resumed_equals_uninterrupted(self, tmp_path, monkeypatch):
+        straight = weights(tiny_train(steps=6, pool_size=2))
+        real_step = training.training_step
+        calls = 0
+
+        def stop_at_four(*arguments):
+            nonlocal calls
+            calls += 1
+            if calls == 4:
+                raise KeyboardInterrupt
+            return real_step(*arguments)
+
+        config = Config(**(TINY | {"steps": 6, "pool_size": 2}))
+        monkeypatch.setattr(training, "training_step", stop_at_four)
+        stopped = train(config, tmp_path / "run", device=CPU, progress=False)
+        assert not stopped.finished
+        assert stopped.steps == 3
+        monkeypatch.setattr(training, "training_step", real_step)
+        resumed = train(config, tmp_path / "run", device=CPU, progress=False, resume=True)
+        assert resumed.finished
+        assert resumed.steps == 6
+        assert same(straight, weights(resumed))
+        with (tmp_path / "run" / "losses.csv").open(newline="") as stream:
+            steps = [int(row["step"]) for row in csv.DictReader(stream)]
+        assert steps == sorted(set(steps))
+
+    def test_a_second_run_does_not_overwrite_the_first(self, tmp_path):
+        tiny_train(tmp_path / "run")
+        with pytest.raises(CourseError, match="already holds a run"):
+            tiny_train(tmp_path / "run")
+
+    def test_resume_with_other_settings_is_refused(self, tmp_path):
+        tiny_train(tmp_path / "run")
+        config = Config(**(TINY | {"steps": 3, "lr": 1e-5}))
+        with pytest.raises(CourseError, match="other settings"):
+            train(config, tmp_path / "run", device=CPU, progress=False, resume=True)
+
+    def test_damaged_checkpoint_is_named(self, tmp_path):
+        tiny_train(tmp_path / "run")
+        file = training.checkpoint_file(tmp_path / "run")
+        file.write_bytes(file.read_bytes()[:100])
+        config = Config(**(TINY | {"steps": 5}))
+        with pytest.raises(CourseError, match="damaged"):
+            train(config, tmp_path / "run", device=CPU, progress=False, resume=True)
+
+    def test_a_failed_checkpoint_leaves_the_old_one(self, tmp_path, monkeypatch):
+        tiny_train(tmp_path / "run")
+        file = training.checkpoint_file(tmp_path / "run")
+        before = file.read_bytes()
+
+        def full_disk(tensors, path, metadata):
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(safetensors.torch, "save_file", full_disk)
+        config = Config(**(TINY | {"steps": 5}))
+        with pytest.raises(CourseError, match="disk space"):
+            train(config, tmp_path / "run", device=CPU, progress=False, resume=True)
+        assert file.read_bytes() == before
+        assert not list(tmp_path.rglob("*.tmp"))
+
+    def test_unwritable_output(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(CourseError, match="Cannot write"):
+            tiny_train(tmp_path / "file" / "run")
+
+    def test_losses_that_are_no_numbers_stop_the_run(self, tmp_path, monkeypatch):
+        real_step = training.training_step
+
+        def broken(*arguments):
+            return real_step(*arguments) | {"cycle_B": torch.tensor(float("nan"))}
+
+        monkeypatch.setattr(training, "training_step", broken)
+        with pytest.raises(CourseError, match="cycle_B is no longer a number"):
+            tiny_train(tmp_path / "run")
+        assert not (training.checkpoint_file(tmp_path / "run")).exists()
+
+    def test_flat_pictures_train_without_nan(self, tmp_path):
+        for name, value in (("trainA", 0), ("trainB", 255)):
+            (tmp_path / name).mkdir()
+            Image.new("RGB", (40, 40), (value,) * 3).save(tmp_path / name / "flat.png")
+        run = tiny_train(data=str(tmp_path), steps=4)
+        assert all(np.isfinite(list(row.values())).all() for row in run.record)
+
+    def test_samples_are_handed_over(self):
+        seen = []
+        config = Config(**(TINY | {"steps": 2}))
+        train(
+            config,
+            device=CPU,
+            progress=False,
+            on_sample=lambda grid, step: seen.append((grid.shape, step)),
+        )
+        assert seen == [((3, 6 * 34 + 2, 6 * 34 + 2), 2)]
