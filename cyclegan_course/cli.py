@@ -1,6 +1,7 @@
 """The command line: `cyclegan-course train | translate | evaluate | doctor`."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -135,6 +136,17 @@ def _train(options: argparse.Namespace) -> int:
     print(f"{run.steps} steps in {run.seconds / 60:.1f} minutes; the run is in {folder}")
     print(f"cyclegan-course translate PICTURE --to {folder}")
     return 0 if run.finished else 130
+
+
+def command_for(config: Config) -> str:
+    """The command that trains with a configuration: what differs from the default preset's."""
+    plain = preset("small", minutes=config.minutes, steps=config.steps)
+    words = ["cyclegan-course", "train"]
+    for flag, name, _, _ in TRAIN_OPTIONS:
+        value = getattr(config, name)
+        if value is not None and (name in ("steps", "minutes") or value != getattr(plain, name)):
+            words += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)
 
 
 def _config_of_run(folder: Path, changes: dict) -> Config:

@@ -2,7 +2,7 @@
 
 import base64
 
-IMAGE = "image/png"
+PNG_START = b"\x89PNG"
 
 
 def in_notebook() -> bool:
@@ -14,29 +14,30 @@ def in_notebook() -> bool:
     return get_ipython() is not None
 
 
-def bundle(text: str, *, html: str | None = None, png: bytes | None = None) -> dict:
+def bundle(text: str, *, html: str | None = None, image: bytes | None = None) -> dict:
     """Keywords for IPython's `display`: one output in several forms, the viewer picks the best.
 
     Args:
         text: what a terminal prints, and the alternative text of the picture.
         html: for notebooks.
-        png: the bytes of a PNG file, which also reaches viewers that run no scripts.
+        image: the bytes of a PNG or JPEG file, which also reaches viewers that run no scripts.
     """
     data, metadata = {"text/plain": text}, {}
     if html is not None:
         data["text/html"] = html
-    if png is not None:
-        data[IMAGE] = base64.b64encode(png).decode("ascii")
-        metadata[IMAGE] = {"alt": text}
+    if image is not None:
+        kind = "image/png" if image.startswith(PNG_START) else "image/jpeg"
+        data[kind] = base64.b64encode(image).decode("ascii")
+        metadata[kind] = {"alt": text}
     return {"data": data, "metadata": metadata}
 
 
-def publish(text: str, *, html: str | None = None, png: bytes | None = None) -> None:
+def publish(text: str, *, html: str | None = None, image: bytes | None = None) -> None:
     """Show one output; in a plain script its text is printed."""
     if not in_notebook():
         print(text)
         return
     from IPython.display import display
 
-    parts = bundle(text, html=html, png=png)
+    parts = bundle(text, html=html, image=image)
     display(parts["data"], metadata=parts["metadata"], raw=True)

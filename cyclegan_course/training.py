@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,7 +23,12 @@ from cyclegan_course import environment, worlds
 from cyclegan_course.cyclegan import CycleGAN, Objective, training_step
 from cyclegan_course.datasets import ImagePool, Source, UnpairedBatches, open_source
 from cyclegan_course.errors import CourseError
-from cyclegan_course.images import picture_to_tensor, save_picture, tensor_to_picture
+from cyclegan_course.images import (
+    picture_to_tensor,
+    save_picture,
+    tensor_to_picture,
+    whole_file,
+)
 from cyclegan_course.losses import ADVERSARIAL_LOSSES
 from cyclegan_course.networks import PatchDiscriminator, ResnetGenerator
 from cyclegan_course.translate import save_generator
@@ -127,7 +131,7 @@ PRESETS: dict[str, dict] = {
 }
 
 
-def preset(name: str, **changes) -> Config:
+def preset(name: str, /, **changes) -> Config:
     """The configuration of a preset with some of its values changed.
 
     A length given in `changes` (steps or minutes) takes the place of the preset's own.
@@ -292,6 +296,7 @@ def _loop(
     wants_samples = folder is not None or on_sample is not None
     with tqdm(
         total=100,
+        initial=100 * run_progress(config, state.step, state.seconds),
         desc=config.name or source.name,
         bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
         disable=not progress,
@@ -393,7 +398,8 @@ def model_card(config: Config, source: Source, state: State) -> dict:
         "generator": config.generator_shape,
         "working_size": config.loaded_size * (1 if config.data in worlds.WORLDS else 2),
         "trained": {
-            "config": asdict(config),
+            # A folder's path means nothing to anyone else: its name is enough.
+            "config": asdict(replace(config, data=source.name)),
             "steps": state.step,
             "minutes": round(state.seconds / 60, 1),
             "date": date.today().isoformat(),
@@ -467,16 +473,14 @@ def save_checkpoint(file: Path, state: State, config: Config) -> None:
         if pool.pictures:
             tensors[f"{name}.pictures"] = torch.stack(pool.pictures)
     header = {"step": state.step, "seconds": state.seconds, "config": asdict(config)}
-    temporary = file.with_suffix(".tmp")
     try:
-        safetensors.torch.save_file(
-            {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-            temporary,
-            metadata={"run": json.dumps(header)},
-        )
-        os.replace(temporary, file)
-    except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        with whole_file(file) as temporary:
+            safetensors.torch.save_file(
+                {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+                temporary,
+                metadata={"run": json.dumps(header)},
+            )
+    except (CourseError, SafetensorError) as error:
         raise CourseError(
             f"The checkpoint {str(file)!r} could not be written ({error}); free some disk space. "
             "The one before it is still whole."

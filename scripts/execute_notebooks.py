@@ -25,6 +25,15 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+# As kernels report it, without the version of Python, which differs between machines.
+LANGUAGE = {
+    "codemirror_mode": {"name": "ipython", "version": 3},
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+}
 COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -60,6 +69,7 @@ def execute(path: Path, timeout: float = 600.0) -> tuple[NotebookNode, float | N
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
+        extra_arguments=["--log-level=50"],  # the kernel's own remarks are not for the reader
     )
     number = 0  # of the code cell, as a reader sees it in brackets
     # setup_kernel keeps what it starts, and ends it whatever happens inside.
@@ -79,9 +89,8 @@ def execute(path: Path, timeout: float = 600.0) -> tuple[NotebookNode, float | N
             except DeadKernelError as error:
                 what = "the kernel died, perhaps for lack of memory"
                 raise NotebookError(describe(path, index, number, cell.source, what)) from error
-        info = client.kc.kernel_info(reply=True, timeout=60)
         memory = peak_memory(client.km)
-    notebook.metadata["language_info"] = info["content"]["language_info"]
+    notebook.metadata["language_info"] = dict(LANGUAGE)
     tidy(notebook)
     refuse_local_paths(path, notebook)
     nbformat.validate(notebook)
@@ -115,7 +124,6 @@ def tidy(notebook: NotebookNode) -> None:
     the text or picture that stands beside it stays.
     """
     notebook.metadata.pop("widgets", None)
-    notebook.metadata["language_info"].pop("version", None)
     for cell in notebook.cells:
         for key in ("execution", "ExecuteTime", "collapsed", "scrolled"):
             cell.metadata.pop(key, None)

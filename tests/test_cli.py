@@ -1,6 +1,7 @@
 """The commands as a learner types them."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -53,10 +54,10 @@ def test_train_on_a_folder(tmp_path, monkeypatch):
     for name in ("trainA", "trainB"):
         (tmp_path / "mine" / name).mkdir(parents=True)
         picture(tmp_path / "mine" / name / "a.jpg")
-    assert main(["train", "--data", "mine", "--steps", "1", *TINY]) == 0
+    assert main(["train", "--data", "mine", "--name", "cats", "--steps", "1", *TINY]) == 0
     (folder,) = (tmp_path / "runs").iterdir()
-    assert folder.name.startswith("mine-")
-    assert (folder / "generator" / "mine_AB.safetensors").exists()
+    assert folder.name.startswith("cats-")
+    assert (folder / "generator" / "cats_AB.safetensors").exists()
 
 
 def test_resume_goes_on_with_the_runs_own_settings(run_folder, capsys):
@@ -69,6 +70,19 @@ def test_resume_goes_on_with_the_runs_own_settings(run_folder, capsys):
 def test_every_training_option_is_a_setting():
     names = [name for _, name, _, _ in cli.TRAIN_OPTIONS]
     assert sorted(names) == sorted(entry for entry in cli.Config.__dataclass_fields__)
+
+
+def test_a_runs_command_can_be_told_from_its_settings(monkeypatch):
+    trained = []
+    monkeypatch.setattr(cli, "train", lambda config, *_, **__: trained.append(config) or Done)
+    config = cli.Config(data="my pictures", size=96, load_size=128, minutes=9.5, lr=6e-4, name="x")
+    command = cli.command_for(config)
+    assert main(shlex.split(command)[1:]) == 0
+    assert trained == [config]
+
+
+class Done:
+    steps, seconds, finished = 1, 1.0, True
 
 
 def test_evaluate_prints_and_writes_a_table(run_folder, tmp_path, capsys):

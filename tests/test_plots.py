@@ -141,7 +141,7 @@ def test_unusable_records_are_sentences(tmp_path):
 
 def test_style_does_not_leak_out(record):
     before = dict(matplotlib.rcParams)
-    plots.png_bytes(plots.loss_curves(record))
+    plots.figure_bytes(plots.loss_curves(record))
     assert dict(matplotlib.rcParams) == before
 
 
@@ -150,11 +150,14 @@ def test_show_in_a_script_prints_the_text(capsys):
     assert capsys.readouterr().out == "a black square\n"
 
 
-def test_show_in_a_notebook_carries_a_png_and_its_text(shell):
+def test_show_in_a_notebook_carries_a_picture_and_its_text(shell, record):
     with capture_output() as captured:
         plots.show(plots.picture_row([np.zeros((8, 8, 3), np.uint8)]), alt="a black square")
-    (output,) = captured.outputs
-    assert output.data["text/plain"] == "a black square"
-    assert output.metadata["image/png"]["alt"] == "a black square"
-    picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
-    assert picture.format == "PNG"
+        plots.show(plots.loss_curves(record), alt="curves")
+    for output, kind, text in zip(
+        captured.outputs, ("jpeg", "png"), ("a black square", "curves"), strict=True
+    ):
+        assert output.data["text/plain"] == text
+        assert output.metadata[f"image/{kind}"]["alt"] == text
+        picture = Image.open(io.BytesIO(base64.b64decode(output.data[f"image/{kind}"])))
+        assert picture.format == kind.upper()

@@ -113,7 +113,7 @@ class TestRun:
         assert rows[-1].keys() >= {"G_AB", "G_BA", "cycle_A", "cycle_B", "idt_A", "idt_B", "D_A"}
         grid = np.asarray(Image.open(folder / "samples" / "step_0000003.png"))
         assert grid.shape == (6 * 34 + 2, 6 * 34 + 2, 3)
-        assert not list(folder.rglob("*.tmp"))
+        assert not list(folder.rglob("*.part"))
 
     def test_generator_is_ready_to_translate(self, tmp_path):
         run = tiny_train(tmp_path / "run", name="mine")
@@ -185,7 +185,7 @@ class TestRun:
         with pytest.raises(CourseError, match="disk space"):
             train(config, tmp_path / "run", device=CPU, progress=False, resume=True)
         assert file.read_bytes() == before
-        assert not list(tmp_path.rglob("*.tmp"))
+        assert not list(tmp_path.rglob("*.part"))
 
     def test_unwritable_output(self, tmp_path):
         (tmp_path / "file").touch()

@@ -81,11 +81,11 @@ def test_without_scripts_both_pictures_and_no_dead_slider_are_left(shell):
 
 def test_plain_picture_shows_both_side_by_side(shell):
     output = published(widgets.before_after, flat(10), flat(240), "two walls")
-    picture = picture_in(output.data["image/png"])
+    picture = picture_in(output.data["image/jpeg"])
     assert picture.size == (86, 30)
     assert picture.getpixel((0, 0)) == (10, 10, 10)
     assert picture.getpixel((85, 29)) == (240, 240, 240)
-    assert output.metadata["image/png"]["alt"] == output.data["text/plain"] == "two walls"
+    assert output.metadata["image/jpeg"]["alt"] == output.data["text/plain"] == "two walls"
 
 
 def test_large_pictures_are_shown_reduced(shell):
@@ -120,6 +120,6 @@ def test_live_picture_replaces_the_one_before(shell, monkeypatch):
     assert second["update"]
     assert first["transient"]["display_id"] == second["transient"]["display_id"]
     assert second["data"]["text/plain"] == "samples, after 2 steps"
-    picture = picture_in(second["data"]["image/png"])
+    picture = picture_in(second["data"]["image/jpeg"])
     assert picture.size == (120, 90)
     assert picture.getpixel((0, 0)) == (240, 240, 240)

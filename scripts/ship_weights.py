@@ -1,0 +1,126 @@
+"""Put trained generators into data/weights, measure them, and keep the table in data/README.md.
+
+    python scripts/ship_weights.py RUN [RUN ...]        ship these runs, then measure everything
+    python scripts/ship_weights.py                      measure what is there again
+
+A generator that was trained on a folder is measured with `--data NAME=FOLDER`; without it, its
+rows of the last time stay.
+"""
+
+import argparse
+import json
+import re
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from cyclegan_course import environment, metrics, worlds
+from cyclegan_course.cli import command_for, evaluate
+from cyclegan_course.images import whole_file
+from cyclegan_course.training import config_from_dict, load_config
+from cyclegan_course.translate import available_names
+
+ROOT = Path(__file__).resolve().parent.parent
+WEIGHTS = ROOT / "data" / "weights"
+README = ROOT / "data" / "README.md"
+BEGIN, END = "<!-- begin results -->", "<!-- end results -->"
+
+
+def ship(run: Path) -> None:
+    """Copy a run's generators and complete their card with the command that trained them."""
+    (card_file,) = (run / "generator").glob("*.json")
+    card = json.loads(card_file.read_text())
+    config = config_from_dict(
+        asdict(load_config(run)) | {"data": card["trained"]["config"]["data"]}
+    )
+    card["trained"]["command"] = command_for(config)
+    write(WEIGHTS / card_file.name, json.dumps(card, indent=2) + "\n")
+    for direction in ("AB", "BA"):
+        name = f"{card['name']}_{direction}.safetensors"
+        with whole_file(WEIGHTS / name) as temporary:
+            temporary.write_bytes((run / "generator" / name).read_bytes())
+
+
+def measure(name: str, data: str | None, count: int, size: int) -> None:
+    """Measure one pair of generators and keep the rows in its card."""
+    began = time.perf_counter()
+    rows = evaluate(name, data, count, size)
+    card_file = WEIGHTS / f"{name}.json"
+    card = json.loads(card_file.read_text())
+    card["result"] = {
+        "command": f"cyclegan-course evaluate {name} --count {count} --size {size}"
+        + (f" --data {Path(data).name}" if data else ""),
+        "machine": environment.machine(),
+        "seconds": round(time.perf_counter() - began),
+        "rows": [asdict(row) for row in rows],
+    }
+    write(card_file, json.dumps(card, indent=2) + "\n")
+    print(metrics.format_table(rows), flush=True)
+
+
+def update_readme() -> None:
+    """Write the table of all cards between the markers of data/README.md."""
+    cards = [json.loads((WEIGHTS / f"{name}.json").read_text()) for name in ordered_names()]
+    rows = [metrics.Row(**row) for card in cards for row in card["result"]["rows"]]
+    trained = ["| name | trained with | steps | minutes | machine |", "|---|---|---:|---:|---|"]
+    for card in cards:
+        facts = card["trained"]
+        trained.append(
+            f"| {card['name']} | `{facts['command']}` | {facts['steps']:,} | {facts['minutes']} "
+            f"| {facts['machine']}, {facts['threads']} thread(s), torch "
+            f"{facts['versions']['torch']}, {facts['date']} |"
+        )
+    measured = ", ".join(f"`{card['result']['command']}`" for card in cards)
+    block = "\n".join(
+        [
+            BEGIN,
+            "",
+            metrics.format_table(rows),
+            "",
+            f"Measured with {measured}.",
+            "",
+            *trained,
+            "",
+            END,
+        ]
+    )
+    text = README.read_text()
+    new, found = re.subn(f"{BEGIN}.*{END}", lambda _: block, text, flags=re.DOTALL)
+    if found != 1:
+        raise SystemExit(f"{README} needs one pair of the markers {BEGIN} and {END}")
+    write(README, new)
+
+
+def ordered_names() -> list[str]:
+    """Shipped names, the worlds in their own order first."""
+    names = available_names(WEIGHTS)
+    return [
+        *(w for w in worlds.WORLDS if w in names),
+        *(n for n in names if n not in worlds.WORLDS),
+    ]
+
+
+def write(path: Path, text: str) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
+    parser.add_argument("--data", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--count", type=int, default=128)
+    parser.add_argument("--size", type=int, default=128)
+    options = parser.parse_args()
+    environment.prepare_threads()
+    folders = dict(entry.split("=", 1) for entry in options.data)
+    for run in options.runs:
+        ship(run)
+    for name in ordered_names():
+        if name in worlds.WORLDS or name in folders:
+            measure(name, folders.get(name), options.count, options.size)
+    update_readme()
+
+
+if __name__ == "__main__":
+    main()
