@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, default=Path("translated"), help="folder of results")
     command.add_argument(
         "--working-size",
-        default=None,
+        type=_pixels,
         help="longest side at which pictures are translated; 'full' for their own size",
     )
 
@@ -122,6 +122,10 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("doctor", help="print the environment report")
     command.set_defaults(run=_doctor)
     return parser
+
+
+def _pixels(text: str) -> int | str:
+    return text if text == "full" else int(text)
 
 
 def _train(options: argparse.Namespace) -> int:

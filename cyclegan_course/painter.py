@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-from .errors import CourseError
+from cyclegan_course.errors import CourseError
 
 _PAINTER_STREAM = 3
 _SUPERSAMPLING = 2

@@ -113,7 +113,7 @@ class LivePicture:
     """A picture in a cell's output that is replaced while the cell runs.
 
         live = LivePicture("samples of the training")
-        train(config, on_sample=lambda grid, step: live.update(grid, f"after {step} steps"))
+        train(config, on_sample=live.update_at)
 
     The last one stays. In a plain script only the captions are printed.
 
@@ -146,6 +146,10 @@ class LivePicture:
             )
         else:
             self._handle.update(parts["data"], metadata=parts["metadata"], raw=True)
+
+    def update_at(self, picture: Picture, step: int) -> None:
+        """`update` with the number of the training step as the caption, for `train(on_sample=)`."""
+        self.update(picture, f"after {step} steps")
 
 
 def _reduced(picture: Image.Image, longest: int) -> Image.Image:

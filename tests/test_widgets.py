@@ -114,7 +114,7 @@ def test_live_picture_replaces_the_one_before(shell, monkeypatch):
     )
     live = widgets.LivePicture("samples", scale=3)
     live.update(flat(10), "after 1 step")
-    live.update(flat(240), "after 2 steps")
+    live.update_at(flat(240), 2)
     first, second = sent
     assert not first.get("update")
     assert second["update"]

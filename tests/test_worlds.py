@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from cyclegan_course import painter, worlds
+from cyclegan_course import painter, scenes, worlds
 from cyclegan_course.errors import CourseError
 
 ALL = [(world, domain) for world in worlds.WORLDS for domain in "AB"]
@@ -54,7 +54,7 @@ SUMMARIES = {
 }
 
 
-def digest(scene: worlds.Scene) -> str:
+def digest(scene: scenes.Scene) -> str:
     def rounded(value):
         if isinstance(value, float):
             return round(value, 9)
@@ -94,7 +94,7 @@ def box(size: int, x0: float, y0: float, x1: float, y1: float) -> tuple[slice, s
 
 @pytest.mark.parametrize("seed", SCENES)
 def test_scene_parameters_are_pinned(seed):
-    assert digest(worlds.make_scene(seed)) == SCENES[seed]
+    assert digest(scenes.make_scene(seed)) == SCENES[seed]
 
 
 @pytest.mark.parametrize("key", SUMMARIES, ids=lambda k: "-".join(map(str, k)))
@@ -150,14 +150,14 @@ def test_a_scene_looks_the_same_at_every_size(world, domain):
 
 
 def test_scenes_are_varied():
-    scenes = [worlds.make_scene(seed) for seed in range(200)]
-    assert {len(s.houses) for s in scenes} == {1, 2}
-    assert {s.sky for s in scenes} == set(range(5))
-    assert all(s.trees for s in scenes)
-    assert 20 < sum(s.lake is not None for s in scenes) < 150
-    trees = [t.conifer for s in scenes for t in s.trees]
+    drawn = [scenes.make_scene(seed) for seed in range(200)]
+    assert {len(s.houses) for s in drawn} == {1, 2}
+    assert {s.sky for s in drawn} == set(range(5))
+    assert all(s.trees for s in drawn)
+    assert 20 < sum(s.lake is not None for s in drawn) < 150
+    trees = [t.conifer for s in drawn for t in s.trees]
     assert 0.4 < np.mean(trees) < 0.6
-    assert len({digest(s) for s in scenes}) == 200
+    assert len({digest(s) for s in drawn}) == 200
 
 
 # --- unpaired training, sealed pairs ---
@@ -227,7 +227,7 @@ def test_editing_changes_roofs_and_trees_and_nothing_else():
     size = 96
     for i in range(6):
         seed = worlds.HELD_OUT_SEED + i
-        scene = worlds.make_scene(seed)
+        scene = scenes.make_scene(seed)
         A, B = (worlds.render("editing", seed, d, size).astype(int) for d in "AB")
         changed = np.abs(A - B).max(axis=2) > 0
         assert 0.01 < changed.mean() < 0.4
@@ -236,7 +236,7 @@ def test_editing_changes_roofs_and_trees_and_nothing_else():
             top = h.y - (h.wall + h.roof + 0.2) * h.width
             roof = box(size, h.x - 0.07 * h.width, top, h.x + 1.07 * h.width, h.y)
             may_change[roof] = True
-        far = worlds._hill_line(scene.hills[1], np.array([t.x for t in scene.far_trees]))
+        far = scenes._hill_line(scene.hills[1], np.array([t.x for t in scene.far_trees]))
         feet = [t.y for t in scene.trees] + [
             y + 0.008 + t.y for y, t in zip(far, scene.far_trees, strict=True)
         ]
@@ -253,7 +253,7 @@ def test_editing_changes_roofs_and_trees_and_nothing_else():
 def test_editing_roofs_are_red_then_blue():
     for seed in range(6):
         A, B = (worlds.render("editing", seed, d, 96).astype(int) for d in "AB")
-        front = worlds.make_scene(seed).houses[-1]
+        front = scenes.make_scene(seed).houses[-1]
         top = front.y - (front.wall + front.roof) * front.width
         roof = box(96, front.x, top, front.x + front.width, front.y - front.wall * front.width)
         red = [(p[roof][..., 0] - p[roof][..., 2] > 90).sum() for p in (A, B)]
@@ -263,11 +263,11 @@ def test_editing_roofs_are_red_then_blue():
 
 
 def test_editing_trees_keep_their_place_and_change_their_shape():
-    tree = worlds.Tree(0.5, 0.9, 0.6, True, 0.5, 12)
+    tree = scenes.Tree(0.5, 0.9, 0.6, True, 0.5, 12)
     widths = {}
     for edit in "AB":
-        sheet = worlds._Sheet(128)
-        worlds._draw_tree(sheet, tree, 1.0, np.zeros(3), 0.0, edit)
+        sheet = scenes._Sheet(128)
+        scenes._draw_tree(sheet, tree, 1.0, np.zeros(3), 0.0, edit)
         cover = sheet.finish()[1][..., 0]
         rows, columns = np.nonzero(cover > 0.5)
         assert abs(rows.max() / 128 - 0.9) < 0.02
@@ -280,7 +280,7 @@ def test_editing_trees_keep_their_place_and_change_their_shape():
 def test_night_is_dark_with_lit_windows_and_a_moon_in_place_of_the_sun():
     size, seen = 128, 0
     for seed in range(8):
-        scene = worlds.make_scene(seed)
+        scene = scenes.make_scene(seed)
         day, night = (worlds.render("night", seed, d, size) @ GREY for d in "AB")
         assert night.mean() < 0.4 * day.mean()
         x, y, r = scene.sun
@@ -323,7 +323,7 @@ def test_day_and_night_show_the_same_scene():
 def test_the_target_of_the_inverse_problems_is_the_clean_scene(world):
     for seed in (0, 1):
         np.testing.assert_array_equal(
-            worlds.render(world, seed, "B", 64), worlds.draw_scene(worlds.make_scene(seed), 64)
+            worlds.render(world, seed, "B", 64), scenes.draw_scene(scenes.make_scene(seed), 64)
         )
 
 
