@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         "names", nargs="*", metavar="NAME", help="shipped names or run folders (default: worlds)"
     )
     command.add_argument("--data", help="world, or folder with testA and testB, to measure on")
-    command.add_argument("--count", type=int, default=48, help="held-out pictures per domain")
+    command.add_argument("--count", type=int, default=64, help="held-out pictures per domain")
     command.add_argument("--size", type=int, default=128, help="their size in pixels")
     command.add_argument("--out", type=Path, help="also write the table, as .csv or .json")
 

@@ -10,14 +10,20 @@ from cyclegan_course.display import bundle, in_notebook, publish
 from cyclegan_course.errors import CourseError
 from cyclegan_course.plots import Picture, picture_array
 
-# Runs in the browser when the second picture has loaded: lays it over the first one and shows the
+# Runs in the browser when the second picture has loaded: lays it over the first one and adds a
 # slider. A viewer that removes scripts (GitHub, a notebook that is not trusted yet) leaves the two
 # pictures side by side. No kernel takes part, so it works in exported pages too. Everything is
 # found from `this`: ids could be taken twice, and an output may live in a document of its own.
 _LAY_OVER = """
 const box = this.parentNode, top = this, bar = box.nextElementSibling;
-const slider = bar.querySelector('input');
-if (!slider.hidden) return;
+if (bar.querySelector('input')) return;
+const slider = document.createElement('input');
+slider.type = 'range';
+slider.value = 50;
+slider.setAttribute('aria-label', 'share of the first picture that is shown');
+slider.dataset.lmSuppressShortcuts = 'true';  // JupyterLab else takes the arrow keys for itself
+slider.style.cssText = 'display:block; width:100%; margin:4px 0';
+bar.prepend(slider);
 const cut = () => {
   top.style.clipPath = 'inset(0 0 0 ' + slider.value + '%)';
   line.style.left = slider.value + '%';
@@ -31,7 +37,6 @@ top.style.cssText = 'position:absolute; left:0; top:0; width:100%; height:100%; 
 box.firstElementChild.style.cssText = 'max-width:100%; margin:0';
 box.appendChild(line);
 bar.style.width = box.offsetWidth + 'px';
-slider.hidden = false;
 slider.oninput = cut;
 const drag = event => {
   const area = box.getBoundingClientRect();
@@ -90,11 +95,8 @@ def before_after_html(
     return (
         f'<div><img src="{sources[0]}" alt="{names[0]}" draggable="false"> '
         f'<img src="{sources[1]}" alt="{names[1]}" draggable="false" onload="{action}"></div>'
-        f'<div style="max-width:100%"><input type="range" min="0" max="100" value="50" hidden '
-        f'aria-label="share of {left} that is shown, the rest is {right}" '
-        f'style="display:block; width:100%; margin:4px 0">'
-        f'<div style="display:flex; justify-content:space-between"><span>{left}</span>'
-        f"<span>{right}</span></div></div>"
+        f'<div style="max-width:100%"><div style="display:flex; justify-content:space-between">'
+        f"<span>{left}</span> <span>{right}</span></div></div>"
     )
 
 
@@ -115,7 +117,8 @@ class LivePicture:
         live = LivePicture("samples of the training")
         train(config, on_sample=live.update_at)
 
-    The last one stays. In a plain script only the captions are printed.
+    Its place is taken at once, so a progress bar that follows stays in one piece below it. The last
+    picture stays. In a plain script only the captions are printed.
 
     Args:
         alt: text for those who do not see the pictures.
@@ -126,6 +129,11 @@ class LivePicture:
         self.alt = alt
         self.scale = scale
         self._handle = None
+        if in_notebook():
+            from IPython.display import display
+
+            waiting = {"text/plain": f"{alt}: the first picture comes soon"}
+            self._handle = display(waiting, raw=True, display_id=True)
 
     def update(self, picture: Picture, caption: str = "") -> None:
         """Show this picture in place of the one before."""
@@ -134,18 +142,11 @@ class LivePicture:
             size = (image.width * self.scale, image.height * self.scale)
             image = image.resize(size, Image.Resampling.NEAREST)
         text = f"{self.alt}, {caption}" if caption else self.alt
-        if not in_notebook():
+        if self._handle is None:
             print(text)
             return
-        from IPython.display import display
-
         parts = bundle(text, image=_encode(image))
-        if self._handle is None:
-            self._handle = display(
-                parts["data"], metadata=parts["metadata"], raw=True, display_id=True
-            )
-        else:
-            self._handle.update(parts["data"], metadata=parts["metadata"], raw=True)
+        self._handle.update(parts["data"], metadata=parts["metadata"], raw=True)
 
     def update_at(self, picture: Picture, step: int) -> None:
         """`update` with the number of the training step as the caption, for `train(on_sample=)`."""
