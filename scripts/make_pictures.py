@@ -1,21 +1,23 @@
-"""Draw docs/pictures/worlds.png: every picture world, domain A above domain B.
+"""Draw docs/pictures: worlds.png, every world with A above B; hero.png, what the course does.
 
 Run from anywhere: python scripts/make_pictures.py
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cyclegan_course import worlds
+from cyclegan_course.images import whole_file
+from cyclegan_course.translate import load_translator
 
 SCENES = (1060, 1084, 1024, 1021)
 SIZE, GAP, MARGIN, LINE = 96, 2, 10, 20
-TARGET = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "worlds.png"
+HERO_SCENES = {"painting": 3, "night": 5, "restoration": 1, "editing": 3}
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 
 
 def contact_sheet(scenes: tuple[int, ...] = SCENES, size: int = SIZE) -> Image.Image:
@@ -75,15 +77,35 @@ def _with_photographs(
     return sheet
 
 
+def hero(size: int = 192) -> Image.Image:
+    """What the course does, at a glance: above the input, below what a shipped generator makes."""
+    china = Image.fromarray(worlds.photographs()["china"])
+    square = china.crop((120, 0, 120 + china.height, china.height))
+    scenes = {
+        world: Image.fromarray(worlds.held_out(world, "A", 1, 128, start=start)[0])
+        for world, start in HERO_SCENES.items()
+    }
+    columns = [(square, "monet")] + [(picture, world) for world, picture in scenes.items()]
+    cell = size + GAP
+    sheet = Image.new("RGB", (len(columns) * cell - GAP, 2 * cell - GAP), "white")
+    for column, (picture, name) in enumerate(columns):
+        for row, shown in enumerate((picture, load_translator(name)(picture))):
+            small = shown.resize((size, size), Image.Resampling.LANCZOS)
+            sheet.paste(small, (column * cell, row * cell))
+    return sheet
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    """Save as PNG with 64 levels a channel: it looks the same and the file is much smaller."""
+    levels = picture.point(lambda value: min(255, (value + 2) & 0xFC) if value < 252 else 255)
+    with whole_file(path) as temporary:
+        levels.save(temporary, format="PNG", optimize=True)
+    print(f"{path.name}: {picture.width} x {picture.height}, {path.stat().st_size // 1000} kB")
+
+
 def main() -> None:
-    sheet = contact_sheet()
-    # 64 levels a channel look the same and make the file much smaller.
-    sheet = sheet.point(lambda value: min(255, (value + 2) & 0xFC) if value < 252 else 255)
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    beside = TARGET.with_suffix(".png.part")
-    sheet.save(beside, format="PNG", optimize=True)
-    os.replace(beside, TARGET)
-    print(f"{TARGET.name}: {sheet.width} x {sheet.height}, {TARGET.stat().st_size // 1000} kB")
+    save(contact_sheet(), FOLDER / "worlds.png")
+    save(hero(), FOLDER / "hero.png")
 
 
 if __name__ == "__main__":
