@@ -205,13 +205,20 @@ def test_readme_links_every_notebook_and_calls_only_missing_ones_planned():
             assert title.endswith("(planned)")
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
 def test_commands_on_the_pages_exist(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     commands = re.findall(r"^(?:uv run )?cyclegan-course (\w.*)$", text, flags=re.M)
     assert commands
     for command in commands:
         cli._parser().parse_args(shlex.split(command, comments=True))  # exits if it is unknown
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/README.md"])
+def test_scripts_on_the_pages_exist(page):
+    scripts = re.findall(r"\bscripts/\w+\.py", (ROOT / page).read_text(encoding="utf-8"))
+    assert scripts
+    assert not [script for script in scripts if not (ROOT / script).is_file()]
 
 
 def test_readme_and_ci_give_the_same_test_command():
