@@ -206,7 +206,7 @@ def evaluate(name: str, data: str | None, count: int, size: int) -> list[metrics
         CourseError: if there is nothing to measure on.
     """
     G_AB, G_BA = load_translator(name, "AB"), load_translator(name, "BA")
-    data = data or G_AB.card.get("trained", {}).get("config", {}).get("data", G_AB.name)
+    data = data or _trained_on(name, G_AB)
     if data in worlds.WORLDS:
         rows = metrics.evaluate_translation(
             data, G_AB.translate_tensor, G_BA.translate_tensor, count, size
@@ -214,6 +214,13 @@ def evaluate(name: str, data: str | None, count: int, size: int) -> list[metrics
     else:
         rows = _evaluate_folder(data, G_AB, G_BA, count, size)
     return [replace(row, direction=f"{G_AB.name} {row.direction}") for row in rows]
+
+
+def _trained_on(name: str, translator: Translator) -> str:
+    """The data of a run, with its folder's path, or of a shipped pair, whose card has the name."""
+    if (Path(name) / "config.json").exists():
+        return load_config(Path(name)).data
+    return translator.card.get("trained", {}).get("config", {}).get("data", translator.name)
 
 
 def _evaluate_folder(

@@ -50,7 +50,10 @@ BEGIN, END = "<!-- begin results -->", "<!-- end results -->"
 
 def ship(run: Path) -> None:
     """Copy a run's generators and complete their card with the command that trained them."""
-    (card_file,) = (run / "generator").glob("*.json")
+    cards = list((run / "generator").glob("*.json"))
+    if len(cards) != 1:
+        raise SystemExit(f"{run} holds no finished generator; is its training over?")
+    card_file = cards[0]
     card = json.loads(card_file.read_text())
     config = config_from_dict(
         asdict(load_config(run)) | {"data": card["trained"]["config"]["data"]}

@@ -40,6 +40,13 @@ def picture(path, size=(45, 31)):
     return path
 
 
+def folders_of_pictures(folder, *names):
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for index in range(2):
+            picture(folder / name / f"{index}.jpg")
+
+
 def test_train_then_translate_keeps_the_size(run_folder, tmp_path, capsys):
     assert (run_folder / "checkpoints" / "latest.safetensors").exists()
     capsys.readouterr()
@@ -51,9 +58,7 @@ def test_train_then_translate_keeps_the_size(run_folder, tmp_path, capsys):
 
 def test_train_on_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("trainA", "trainB"):
-        (tmp_path / "mine" / name).mkdir(parents=True)
-        picture(tmp_path / "mine" / name / "a.jpg")
+    folders_of_pictures(tmp_path / "mine", "trainA", "trainB")
     assert main(["train", "--data", "mine", "--name", "cats", "--steps", "1", *TINY]) == 0
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("cats-")
@@ -99,12 +104,18 @@ def test_evaluate_prints_and_writes_a_table(run_folder, tmp_path, capsys):
 
 
 def test_evaluate_on_a_folder_without_truth(run_folder, tmp_path, capsys):
-    for name in ("trainA", "trainB", "testA", "testB"):
-        (tmp_path / "mine" / name).mkdir(parents=True)
-        for index in range(2):
-            picture(tmp_path / "mine" / name / f"{index}.png")
+    folders_of_pictures(tmp_path / "mine", "trainA", "trainB", "testA", "testB")
     assert main(["evaluate", "run", "--data", "mine", "--count", "2", "--size", "24"]) == 0
     assert "untouched" in capsys.readouterr().out
+
+
+def test_evaluate_finds_the_folder_that_a_run_was_trained_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folders_of_pictures(tmp_path / "mine", "trainA", "trainB")
+    assert main(["train", "--data", "mine", "--steps", "1", "--out", "run", *TINY]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--count", "2", "--size", "24"]) == 0
+    assert "mine A to B" in capsys.readouterr().out
 
 
 def test_doctor(capsys):
