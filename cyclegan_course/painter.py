@@ -36,12 +36,14 @@ class Strokes:
             repeats its last point.
         lengths: (n,) number of steps that the stroke really took.
         colours: (n, 3) float RGB, 0..255.
+        heights: (n,) thickness of the paint, 0..1.
         radius: brush radius in pixels.
     """
 
     points: np.ndarray
     lengths: np.ndarray
     colours: np.ndarray
+    heights: np.ndarray
     radius: float
 
 
@@ -110,7 +112,7 @@ def _painted_canvas(
             # Bare canvas at the border would show as black: start from a thin wash.
             canvas[:] = reference.repeat(_SUPERSAMPLING, 0).repeat(_SUPERSAMPLING, 1)
         strokes = _trace(reference, _shrink(canvas), field, radius, threshold, rng)
-        _draw(strokes, canvas, height, rng)
+        _draw(strokes, canvas, height)
         if layers is not None:
             layers.append(strokes)
     return canvas, height, angle
@@ -168,18 +170,25 @@ def _trace(
     start = start + rng.uniform(-0.5, 0.5, start.shape) * step
     start = np.clip(start, 0, [w - 1e-3, h - 1e-3])
     start = start[rng.permutation(len(start))]
+    # All random numbers are drawn for every candidate, before any is left out: where two machines
+    # differ in the last bit of a comparison, one stroke differs and not all that come after it.
+    m = len(start)
+    sign = rng.choice([-1.0, 1.0], (m, 1))
+    jitter = rng.uniform(-1, 1, (m, 1)) * 7 + rng.uniform(-1, 1, (m, 3)) * 4
+    heights = rng.uniform(0, 1, m)
 
     def pixel(array: np.ndarray, at: np.ndarray) -> np.ndarray:
         return array[at[:, 1].astype(np.intp), at[:, 0].astype(np.intp)]
 
     if threshold > 0:
-        start = start[pixel(error, start) > threshold]
+        needed = pixel(error, start) > threshold
+        start, sign, jitter, heights = (a[needed] for a in (start, sign, jitter, heights))
     n = len(start)
     colours = pixel(reference, start)
     points = np.repeat(start[:, None, :], _STEPS + 1, axis=1)
     lengths = np.zeros(n, np.intp)
     alive = np.ones(n, bool)
-    direction = pixel(field, start) * rng.choice([-1.0, 1.0], (n, 1))
+    direction = pixel(field, start) * sign
     at = start
     for i in range(1, _STEPS + 1):
         new = pixel(field, at)
@@ -195,13 +204,10 @@ def _trace(
         at = np.where(alive[:, None], ahead, at)
         lengths += alive
         points[:, i] = at
-    jitter = rng.uniform(-1, 1, (n, 1)) * 7 + rng.uniform(-1, 1, (n, 3)) * 4
-    return Strokes(points, lengths, np.clip(colours + jitter, 0, 255), radius)
+    return Strokes(points, lengths, np.clip(colours + jitter, 0, 255), heights, radius)
 
 
-def _draw(
-    strokes: Strokes, canvas: np.ndarray, height: np.ndarray, rng: np.random.Generator
-) -> None:
+def _draw(strokes: Strokes, canvas: np.ndarray, height: np.ndarray) -> None:
     """Lay the strokes over the canvas and its relief, in place."""
     n = len(strokes.points)
     if n == 0:
@@ -215,7 +221,7 @@ def _draw(
     covered = index > 0
     mine = index[covered] - 1
     canvas[covered] = strokes.colours[mine]
-    height[covered] = rng.uniform(0, 1, n)[mine]
+    height[covered] = strokes.heights[mine]
 
 
 def _outlines(strokes: Strokes) -> np.ndarray:
