@@ -11,13 +11,13 @@ import argparse
 import json
 import re
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from cyclegan_course import environment, metrics, worlds
 from cyclegan_course.cli import command_for, evaluate
 from cyclegan_course.images import whole_file
-from cyclegan_course.training import config_from_dict, load_config
+from cyclegan_course.training import load_config
 from cyclegan_course.translate import available_names
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,9 +55,9 @@ def ship(run: Path) -> None:
         raise SystemExit(f"{run} holds no finished generator; is its training over?")
     card_file = cards[0]
     card = json.loads(card_file.read_text())
-    config = config_from_dict(
-        asdict(load_config(run)) | {"data": card["trained"]["config"]["data"]}
-    )
+    # A folder's path means nothing to anyone else: its name is enough.
+    config = replace(load_config(run), data=Path(card["trained"]["config"]["data"]).name)
+    card["trained"]["config"]["data"] = config.data
     card["trained"]["command"] = command_for(config)
     card |= FACTS.get(card["name"], {})
     write(WEIGHTS / card_file.name, json.dumps(card, indent=2) + "\n")
