@@ -48,7 +48,7 @@ box.onpointerdown = event => { event.preventDefault(); box.setPointerCapture(eve
 box.onpointermove = event => { if (event.buttons) drag(event); };
 cut();
 """
-_LARGEST = 640  # pixels: a notebook with a few of these stays small
+_LARGEST = 480  # pixels: a notebook with a few of these stays small
 
 
 def before_after(

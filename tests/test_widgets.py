@@ -88,7 +88,7 @@ def test_plain_picture_shows_both_side_by_side(shell):
 def test_large_pictures_are_shown_reduced(shell):
     large = flat(99, (1200, 1800))
     data = published(widgets.before_after, large, large, "large").data
-    assert picture_in(Elements(data["text/html"]).of("img")[0]["src"]).size == (640, 427)
+    assert picture_in(Elements(data["text/html"]).of("img")[0]["src"]).size == (480, 320)
     assert sum(len(str(part)) for part in data.values()) < 200_000
 
 
