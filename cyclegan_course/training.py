@@ -251,9 +251,11 @@ def train(
         tqdm.write(f"skipped: {problem}")
     state = build_state(config, device)
     if folder is not None:
-        prepare_folder(folder, config, resume=resume)
+        prepare_folder(folder, resume=resume)
         if resume and checkpoint_file(folder).exists():
             load_checkpoint(checkpoint_file(folder), state, config)
+        with whole_file(folder / "config.json") as temporary:
+            temporary.write_text(json.dumps(asdict(config), indent=2) + "\n")
     batches = UnpairedBatches(
         source.train_A, source.train_B, config.size, config.batch, seed=config.seed
     )
@@ -417,8 +419,8 @@ def checkpoint_file(folder: Path) -> Path:
     return folder / "checkpoints" / "latest.safetensors"
 
 
-def prepare_folder(folder: Path, config: Config, *, resume: bool) -> None:
-    """Make the run's folder and write its configuration.
+def prepare_folder(folder: Path, *, resume: bool) -> None:
+    """Make the run's folder and the folders in it.
 
     Raises:
         CourseError: if another run is already there, or the folder cannot be written.
@@ -430,7 +432,6 @@ def prepare_folder(folder: Path, config: Config, *, resume: bool) -> None:
     try:
         for name in ("samples", "checkpoints", "generator"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
     except OSError as error:
         raise CourseError(
             f"Cannot write to {str(folder)!r} ({error.strerror}); choose another folder."

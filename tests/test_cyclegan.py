@@ -122,7 +122,7 @@ def naive_step(model, a, b, optimizer_G, optimizer_D, objective):
     for parameter, gradient in zip(params_D, grads_D, strict=True):
         parameter.grad = gradient
     optimizer_D.step()
-    return float(loss_G), float(loss_D)
+    return loss_G.item(), loss_D.item()
 
 
 @pytest.mark.parametrize("lambda_identity", [5.0, 0.0])

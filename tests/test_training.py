@@ -159,9 +159,11 @@ class TestRun:
 
     def test_resume_with_other_settings_is_refused(self, tmp_path):
         tiny_train(tmp_path / "run")
+        before = (tmp_path / "run" / "config.json").read_text()
         config = Config(**(TINY | {"steps": 3, "lr": 1e-5}))
         with pytest.raises(CourseError, match="other settings"):
             train(config, tmp_path / "run", device=CPU, progress=False, resume=True)
+        assert (tmp_path / "run" / "config.json").read_text() == before
 
     def test_damaged_checkpoint_is_named(self, tmp_path):
         tiny_train(tmp_path / "run")
