@@ -44,17 +44,7 @@ FACTS = {
         "from them, for teaching and research.",
         "remark": SHARED_MACHINE,
     },
-    "restoration": {
-        "remark": "Finished with 9 minutes, then resumed with 20: the learning rate had come down "
-        f"once and came down a second time. {SHARED_MACHINE}"
-    },
-    "superres": {
-        "remark": "Finished with 7 minutes, then resumed with 18: the learning rate had come down "
-        f"once and came down a second time. {SHARED_MACHINE}"
-    },
-    "night": {"remark": SHARED_MACHINE},
-    "editing": {"remark": SHARED_MACHINE},
-}
+} | {name: {"remark": SHARED_MACHINE} for name in ("night", "restoration", "superres", "editing")}
 BEGIN, END = "<!-- begin results -->", "<!-- end results -->"
 
 
