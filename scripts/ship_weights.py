@@ -25,7 +25,7 @@ WEIGHTS = ROOT / "data" / "weights"
 README = ROOT / "data" / "README.md"
 # What a card cannot know by itself: the domains of a folder of pictures, its source and terms, and
 # what happened to a run that its command does not say.
-SHARED_MACHINE = "The machine did other work meanwhile: alone it makes about twice the steps."
+SHARED_MACHINE = "The machine did other work meanwhile, so alone it makes more steps in this time."
 FACTS = {
     "painting": {
         "remark": "Stopped after 20 of 33 minutes and resumed with 47; the learning rate is the "
