@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from cyclegan_course import environment, metrics, worlds
-from cyclegan_course.datasets import FOLDERS, open_source
+from cyclegan_course.datasets import FOLDERS, middle_square, open_source
 from cyclegan_course.errors import CourseError
 from cyclegan_course.images import picture_to_tensor
 from cyclegan_course.training import PRESETS, Config, load_config, preset, train
@@ -233,7 +233,9 @@ def _evaluate_folder(
         )
     source = open_source(data, size)
     test_A, test_B = (
-        torch.stack([_square(picture, size) for picture in pictures[:count]])
+        torch.stack(
+            [picture_to_tensor(middle_square(picture, size)) for picture in pictures[:count]]
+        )
         for pictures in (source.test_A, source.test_B)
     )
     rows = []
@@ -244,12 +246,6 @@ def _evaluate_folder(
         fake = torch.cat([translator.translate_tensor(picture[None]) for picture in real])
         rows += metrics.evaluate_unpaired(fake, target, real, direction)
     return rows
-
-
-def _square(picture, size: int) -> torch.Tensor:
-    """The middle square of a picture whose short side is `size`."""
-    top, left = (picture.shape[0] - size) // 2, (picture.shape[1] - size) // 2
-    return picture_to_tensor(picture[top : top + size, left : left + size].copy())
 
 
 def _doctor(options: argparse.Namespace) -> int:

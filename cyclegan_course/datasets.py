@@ -148,6 +148,12 @@ def resize_short_side(picture: Image.Image, size: int) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.BICUBIC)
 
 
+def middle_square(picture: np.ndarray, side: int) -> np.ndarray:
+    """The (side, side, 3) in the middle of an array (H, W, 3) that is at least as large."""
+    top, left = ((length - side) // 2 for length in picture.shape[:2])
+    return np.ascontiguousarray(picture[top : top + side, left : left + side])
+
+
 class UnpairedBatches:
     """Batches of pictures of A and of B that are not pairs, as a pure function of the step.
 

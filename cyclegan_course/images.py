@@ -299,3 +299,9 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
             f"{path} cannot be written ({reason}): choose a folder that is yours, on a disk with "
             "free space."
         ) from error
+
+
+def write_text(text: str, path: str | os.PathLike) -> None:
+    """Write a text file that is either whole or absent: UTF-8, the same line ends everywhere."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -36,7 +36,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from cyclegan_course import worlds
 from cyclegan_course.errors import CourseError
-from cyclegan_course.images import picture_to_tensor, whole_file
+from cyclegan_course.images import picture_to_tensor, write_text
 
 Reduction = Literal["mean", "none"]
 Translate = Callable[[Tensor], Tensor]
@@ -322,12 +322,12 @@ def write_csv(rows: Iterable[Row], path: str | Path) -> None:
     writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
-    _write(text.getvalue(), path)
+    write_text(text.getvalue(), path)
 
 
 def write_json(rows: Iterable[Row], path: str | Path) -> None:
     """Write the rows as a JSON list of objects; a missing value is null."""
-    _write(json.dumps([asdict(row) for row in rows], indent=2, allow_nan=False) + "\n", path)
+    write_text(json.dumps([asdict(row) for row in rows], indent=2, allow_nan=False) + "\n", path)
 
 
 def _checked(images: Tensor) -> Tensor:
@@ -415,8 +415,3 @@ def _cell(value: str | float | None, decimals: int) -> str:
     if value is None:
         return "-"
     return f"{value:.{decimals}f}" if decimals else str(value)
-
-
-def _write(text: str, path: str | Path) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -4,14 +4,12 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,13 +19,20 @@ from tqdm import tqdm
 
 from cyclegan_course import environment, worlds
 from cyclegan_course.cyclegan import CycleGAN, Objective, training_step
-from cyclegan_course.datasets import ImagePool, Source, UnpairedBatches, open_source
+from cyclegan_course.datasets import (
+    ImagePool,
+    Source,
+    UnpairedBatches,
+    middle_square,
+    open_source,
+)
 from cyclegan_course.errors import CourseError
 from cyclegan_course.images import (
     picture_to_tensor,
     save_picture,
     tensor_to_picture,
     whole_file,
+    write_text,
 )
 from cyclegan_course.losses import ADVERSARIAL_LOSSES
 from cyclegan_course.networks import PatchDiscriminator, ResnetGenerator
@@ -207,14 +212,12 @@ def learning_rate_factor(progress: float) -> float:
     return min(1.0, 2.0 * (1.0 - progress))
 
 
-@contextmanager
-def autocast(precision: str, device: torch.device) -> Iterator[None]:
+def autocast(precision: str, device: torch.device) -> torch.autocast:
     """Convolutions in bfloat16 where that is asked for, or faster and left to choose."""
     use_bf16 = precision == "bfloat16" or (
         precision == "auto" and environment.has_fast_bfloat16(device)
     )
-    with torch.autocast(device.type, torch.bfloat16, enabled=use_bf16):
-        yield
+    return torch.autocast(device.type, torch.bfloat16, enabled=use_bf16)
 
 
 def train(
@@ -254,8 +257,7 @@ def train(
         prepare_folder(folder, resume=resume)
         if resume and checkpoint_file(folder).exists():
             load_checkpoint(checkpoint_file(folder), state, config)
-        with whole_file(folder / "config.json") as temporary:
-            temporary.write_text(json.dumps(asdict(config), indent=2) + "\n")
+        write_text(json.dumps(asdict(config), indent=2) + "\n", folder / "config.json")
     batches = UnpairedBatches(
         source.train_A, source.train_B, config.size, config.batch, seed=config.seed
     )
@@ -295,6 +297,7 @@ def _loop(
     began = time.perf_counter() - state.seconds
     sampled = saved = logged = state.seconds
     written = 0
+    mixed_precision = autocast(config.precision, device)
     wants_samples = folder is not None or on_sample is not None
     with tqdm(
         total=100,
@@ -307,7 +310,7 @@ def _loop(
             for group in state.optimizer_G.param_groups + state.optimizer_D.param_groups:
                 group["lr"] = config.lr * learning_rate_factor(done)
             real_A, real_B = (images.to(device) for images in batches(state.step))
-            with autocast(config.precision, device):
+            with mixed_precision:
                 terms = training_step(
                     state.model,
                     real_A,
@@ -376,20 +379,16 @@ def sample_grid(model: CycleGAN, source: Source, device: torch.device, columns: 
         (source.test_B, model.G_BA, model.G_AB),
     ):
         columns = min(columns, len(pictures))
-        real = torch.stack([_middle_square(pictures[i]) for i in range(columns)]).to(device)
+        shown = [pictures[i] for i in range(columns)]
+        # Every generator takes multiples of 8.
+        squares = [middle_square(picture, min(picture.shape[:2]) // 8 * 8) for picture in shown]
+        real = torch.stack([picture_to_tensor(square) for square in squares]).to(device)
         # One by one: a grid of large pictures would not fit where the training does.
         fake = torch.cat([there(picture[None]) for picture in real])
         rec = torch.cat([back(picture[None]) for picture in fake])
         rows += [real, fake, rec]
     cells = torch.cat([row[:columns] for row in rows]).float().cpu()
     return make_grid(cells, nrow=columns, padding=2, pad_value=1.0)
-
-
-def _middle_square(picture: np.ndarray) -> Tensor:
-    height, width, _ = picture.shape
-    side = min(height, width) // 8 * 8
-    top, left = (height - side) // 2, (width - side) // 2
-    return picture_to_tensor(np.ascontiguousarray(picture[top : top + side, left : left + side]))
 
 
 def model_card(config: Config, source: Source, state: State) -> dict:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cyclegan_course import environment, metrics, worlds
 from cyclegan_course.cli import command_for, evaluate
-from cyclegan_course.images import whole_file
+from cyclegan_course.images import whole_file, write_text
 from cyclegan_course.training import load_config
 from cyclegan_course.translate import available_names
 
@@ -55,12 +55,10 @@ def ship(run: Path) -> None:
         raise SystemExit(f"{run} holds no finished generator; is its training over?")
     card_file = cards[0]
     card = json.loads(card_file.read_text())
-    # A folder's path means nothing to anyone else: its name is enough.
-    config = replace(load_config(run), data=Path(card["trained"]["config"]["data"]).name)
-    card["trained"]["config"]["data"] = config.data
+    config = replace(load_config(run), data=card["trained"]["config"]["data"])
     card["trained"]["command"] = command_for(config)
     card |= FACTS.get(card["name"], {})
-    write(WEIGHTS / card_file.name, json.dumps(card, indent=2) + "\n")
+    write_text(json.dumps(card, indent=2) + "\n", WEIGHTS / card_file.name)
     for direction in ("AB", "BA"):
         name = f"{card['name']}_{direction}.safetensors"
         with whole_file(WEIGHTS / name) as temporary:
@@ -80,7 +78,7 @@ def measure(name: str, data: str | None, count: int, size: int) -> None:
         "seconds": round(time.perf_counter() - began),
         "rows": [asdict(row) for row in rows],
     }
-    write(card_file, json.dumps(card, indent=2) + "\n")
+    write_text(json.dumps(card, indent=2) + "\n", card_file)
     print(metrics.format_table(rows), flush=True)
 
 
@@ -115,7 +113,7 @@ def update_readme() -> None:
     new, found = re.subn(f"{BEGIN}.*{END}", lambda _: block, text, flags=re.DOTALL)
     if found != 1:
         raise SystemExit(f"{README} needs one pair of the markers {BEGIN} and {END}")
-    write(README, new)
+    write_text(new, README)
 
 
 def ordered_names() -> list[str]:
@@ -125,11 +123,6 @@ def ordered_names() -> list[str]:
         *(w for w in worlds.WORLDS if w in names),
         *(n for n in names if n not in worlds.WORLDS),
     ]
-
-
-def write(path: Path, text: str) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def main() -> None:
