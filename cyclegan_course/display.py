@@ -1,8 +1,13 @@
 """Showing things in a notebook, with words for those who do not see them, and in a plain script."""
 
 import base64
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipywidgets import Widget
 
 PNG_START = b"\x89PNG"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def in_notebook() -> bool:
@@ -14,15 +19,25 @@ def in_notebook() -> bool:
     return get_ipython() is not None
 
 
-def bundle(text: str, *, html: str | None = None, image: bytes | None = None) -> dict:
+def bundle(
+    text: str,
+    *,
+    html: str | None = None,
+    image: bytes | None = None,
+    widget: "Widget | None" = None,
+) -> dict:
     """Keywords for IPython's `display`: one output in several forms, the viewer picks the best.
 
     Args:
         text: what a terminal prints, and the alternative text of the picture.
         html: for notebooks.
         image: the bytes of a PNG or JPEG file, which also reaches viewers that run no scripts.
+        widget: what a viewer with a kernel shows in place of all the others.
     """
     data, metadata = {"text/plain": text}, {}
+    if widget is not None:
+        # Version 2.0 is the format of the view, the same for ipywidgets 7 and 8.
+        data[WIDGET_VIEW] = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
     if html is not None:
         data["text/html"] = html
     if image is not None:
@@ -32,12 +47,18 @@ def bundle(text: str, *, html: str | None = None, image: bytes | None = None) ->
     return {"data": data, "metadata": metadata}
 
 
-def publish(text: str, *, html: str | None = None, image: bytes | None = None) -> None:
+def publish(
+    text: str,
+    *,
+    html: str | None = None,
+    image: bytes | None = None,
+    widget: "Widget | None" = None,
+) -> None:
     """Show one output; in a plain script its text is printed."""
     if not in_notebook():
         print(text)
         return
     from IPython.display import display
 
-    parts = bundle(text, html=html, image=image)
+    parts = bundle(text, html=html, image=image, widget=widget)
     display(parts["data"], metadata=parts["metadata"], raw=True)

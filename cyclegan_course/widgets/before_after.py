@@ -1,14 +1,13 @@
-"""Interactive pictures. Each is one call, and where nothing can be moved it is a plain picture."""
+"""Two pictures with a slider between them."""
 
 import base64
 import html
-import io
 
 from PIL import Image
 
-from cyclegan_course.display import bundle, in_notebook, publish
+from cyclegan_course.display import publish
 from cyclegan_course.errors import CourseError
-from cyclegan_course.plots import Picture, picture_array
+from cyclegan_course.plots.pictures import Picture, jpeg_bytes, picture_array
 
 # Runs in the browser when the second picture has loaded: lays it over the first one and adds a
 # slider. A viewer that removes scripts (GitHub, a notebook that is not trusted yet) leaves the two
@@ -78,7 +77,7 @@ def before_after(
         )
     pictures = [_reduced(picture, _LARGEST) for picture in pictures]
     static = side_by_side([_reduced(picture, 320) for picture in pictures])
-    publish(alt, html=before_after_html(*pictures, alt, labels), image=_encode(static))
+    publish(alt, html=before_after_html(*pictures, alt, labels), image=jpeg_bytes(static))
 
 
 def before_after_html(
@@ -86,7 +85,7 @@ def before_after_html(
 ) -> str:
     """The slider as a piece of HTML that needs nothing else."""
     sources = [
-        f"data:image/jpeg;base64,{base64.b64encode(_encode(picture)).decode('ascii')}"
+        f"data:image/jpeg;base64,{base64.b64encode(jpeg_bytes(picture)).decode('ascii')}"
         for picture in (before, after)
     ]
     names = [html.escape(f"{alt} ({label})") for label in labels]
@@ -111,56 +110,7 @@ def side_by_side(pictures: list[Image.Image], gap: int = 6) -> Image.Image:
     return row
 
 
-class LivePicture:
-    """A picture in a cell's output that is replaced while the cell runs.
-
-        live = LivePicture("samples of the training")
-        train(config, on_sample=live.update_at)
-
-    Its place is taken at once, so a progress bar that follows stays in one piece below it. The last
-    picture stays. In a plain script only the captions are printed.
-
-    Args:
-        alt: text for those who do not see the pictures.
-        scale: whole number of screen pixels for each pixel of a picture.
-    """
-
-    def __init__(self, alt: str, scale: int = 1) -> None:
-        self.alt = alt
-        self.scale = scale
-        self._handle = None
-        if in_notebook():
-            from IPython.display import display
-
-            waiting = {"text/plain": f"{alt}: the first picture comes soon"}
-            self._handle = display(waiting, raw=True, display_id=True)
-
-    def update(self, picture: Picture, caption: str = "") -> None:
-        """Show this picture in place of the one before."""
-        image = Image.fromarray(picture_array(picture))
-        if self.scale > 1:
-            size = (image.width * self.scale, image.height * self.scale)
-            image = image.resize(size, Image.Resampling.NEAREST)
-        text = f"{self.alt}, {caption}" if caption else self.alt
-        if self._handle is None:
-            print(text)
-            return
-        parts = bundle(text, image=_encode(image))
-        self._handle.update(parts["data"], metadata=parts["metadata"], raw=True)
-
-    def update_at(self, picture: Picture, step: int) -> None:
-        """`update` with the number of the training step as the caption, for `train(on_sample=)`."""
-        self.update(picture, f"after {step} steps")
-
-
 def _reduced(picture: Image.Image, longest: int) -> Image.Image:
     picture = picture.copy()
     picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     return picture
-
-
-def _encode(picture: Image.Image) -> bytes:
-    """As a JPEG file, which is small and, at this quality, looks the same."""
-    stream = io.BytesIO()
-    picture.save(stream, "jpeg", quality=92, subsampling=0, optimize=True)
-    return stream.getvalue()

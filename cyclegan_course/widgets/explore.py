@@ -1,0 +1,108 @@
+"""A figure with controls: move one, and the kernel draws the figure again."""
+
+import base64
+import html
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import ipywidgets
+from matplotlib.figure import Figure
+
+from cyclegan_course.display import PNG_START, in_notebook, publish
+from cyclegan_course.errors import CourseError
+from cyclegan_course.plots.style import figure_bytes
+
+Text = str | Callable[..., str]
+_FEW = 4  # up to this many words stand side by side as buttons; more go into a list
+_WIDE = {"description_width": "initial"}
+
+
+def explore(
+    draw: Callable[..., Figure],
+    alt: Text,
+    *,
+    actions: Mapping[str, Callable[[], None]] | None = None,
+    start: Mapping[str, Any] | None = None,
+    **controls: Sequence,
+) -> None:
+    """Show a figure with a control for each argument of `draw`, and with buttons.
+
+        explore(arrows, alt="Arrows turned by an angle", angle=range(0, 360, 15))
+
+    Where no kernel answers (a web page, paper, a stored notebook) the first state is a plain
+    picture. In a plain script the alternative text is printed.
+
+    Args:
+        draw: makes the figure; it is called as `draw(**values)`.
+        alt: text for those who do not see the figure, or a function of the same values.
+        actions: buttons by their words. Each calls its function, then the figure is drawn again.
+        start: values to begin with, where it is not the first one.
+        controls: argument name and the values it can take: numbers become a slider, words become
+            buttons or a list. Underscores in the name are shown as spaces.
+
+    Raises:
+        CourseError: if `start` names a value that its control does not have.
+    """
+    boxes = {name: _control(name, list(controls[name]), start or {}) for name in controls}
+    text, image = _state(draw, alt, boxes)
+    if not in_notebook():
+        publish(text)
+        return
+    picture = ipywidgets.HTML(_img(text, image))
+
+    def update(action: Callable[[], None] | None = None) -> None:
+        try:
+            if action is not None:
+                action()
+            picture.value = _img(*_state(draw, alt, boxes))
+        except Exception as error:  # otherwise it would only reach a log that nobody opens
+            picture.value = f"<p>This could not be drawn: {html.escape(str(error))}</p>"
+
+    for box in boxes.values():
+        box.observe(lambda _change: update(), names="value")
+    buttons = [_button(words, partial(update, act)) for words, act in (actions or {}).items()]
+    row = ipywidgets.HBox([*buttons, *boxes.values()], layout={"flex_flow": "row wrap"})
+    publish(text, image=image, widget=ipywidgets.VBox([row, picture]))
+
+
+def _state(draw: Callable[..., Figure], alt: Text, boxes: Mapping[str, Any]) -> tuple[str, bytes]:
+    values = {name: box.value for name, box in boxes.items()}
+    figure = draw(**values)
+    return (alt(**values) if callable(alt) else alt), figure_bytes(figure)
+
+
+def _control(name: str, options: list, start: Mapping[str, Any]) -> Any:
+    value = start.get(name, options[0])
+    if value not in options:
+        raise CourseError(f"{name} cannot start at {value!r}: choose one of {options}.")
+    label = name.replace("_", " ")
+    if not all(isinstance(option, str) for option in options):
+        return ipywidgets.SelectionSlider(
+            options=[(_number(option), option) for option in options],
+            value=value,
+            description=label,
+            continuous_update=False,
+            style=_WIDE,
+        )
+    kind = ipywidgets.ToggleButtons if len(options) <= _FEW else ipywidgets.Dropdown
+    return kind(options=options, value=value, description=label, style=_WIDE)
+
+
+def _number(option: Any) -> str:
+    return f"{option:.4g}" if isinstance(option, float) else str(option)
+
+
+def _button(words: str, press: Callable[[], None]) -> Any:
+    button = ipywidgets.Button(description=words, layout={"width": "auto"})
+    button.on_click(lambda _button: press())
+    return button
+
+
+def _img(text: str, image: bytes) -> str:
+    kind = "png" if image.startswith(PNG_START) else "jpeg"
+    source = base64.b64encode(image).decode("ascii")
+    return (
+        f'<img style="max-width:100%" alt="{html.escape(text)}" '
+        f'src="data:image/{kind};base64,{source}">'
+    )
