@@ -318,7 +318,24 @@ def test_solution_and_progress_in_a_plain_script(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert next(line for line in lines if line.startswith("0.1")).split()[-2:] == ["passed", "0"]
     assert next(line for line in lines if line.startswith("0.2")).split()[-2:] == ["attempted", "1"]
-    assert lines[-1] == f"1 of {len(REGISTRY)} passed"
+    assert lines[-1] == "1 of 2 passed"
+
+
+def test_progress_of_one_chapter_of_the_session_and_of_the_course(capsys):
+    def numbers():
+        lines = capsys.readouterr().out.splitlines()
+        return [line.split()[0] for line in lines[1:-1]]
+
+    exercises.progress()
+    assert numbers() == sorted(REGISTRY, key=lambda number: [int(n) for n in number.split(".")])
+    exercises.progress(0)
+    assert numbers() == ["0.1", "0.2"]
+    exercises.hint("0.2")
+    capsys.readouterr()
+    exercises.progress()
+    assert numbers() == ["0.1", "0.2"]
+    with pytest.raises(CourseError, match="no exercises of chapter 77"):
+        exercises.progress(77)
 
 
 @pytest.mark.parametrize("function", [exercises.exercise, exercises.hint, exercises.solution])

@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+from itertools import combinations
 
 import matplotlib
 import numpy as np
@@ -11,10 +12,13 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from PIL import Image
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from cyclegan_course import plots
 from cyclegan_course.errors import CourseError
+from cyclegan_course.plots import style
 
 TERMS = ("G_AB", "G_BA", "cycle_A", "cycle_B", "idt_A", "idt_B", "D_A", "D_B")
 
@@ -161,3 +165,38 @@ def test_show_in_a_notebook_carries_a_picture_and_its_text(shell, record):
         assert output.metadata[f"image/{kind}"]["alt"] == text
         picture = Image.open(io.BytesIO(base64.b64decode(output.data[f"image/{kind}"])))
         assert picture.format == kind.upper()
+
+
+# Linear RGB as seen with one kind of cone missing: Machado, Oliveira and Fernandes (2009), "A
+# Physiologically-based Model for Simulation of Color Vision Deficiency", severity 1.
+MISSING_CONES = {
+    "none": np.eye(3),
+    "protan": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]],
+    "deutan": [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
+    "tritan": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]],
+}
+LINES = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE)
+
+
+def linear(colour):
+    """Linear RGB of a colour, each from 0 to 1."""
+    value = np.array(to_rgb(colour))
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+@pytest.mark.parametrize("kind", MISSING_CONES)
+def test_line_colours_are_told_apart_by_every_eye(kind):
+    def seen(colour):
+        light = np.clip(np.array(MISSING_CONES[kind]) @ linear(colour), 0, 1)
+        return rgb2lab(
+            np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+        )
+
+    distances = [deltaE_ciede2000(seen(a), seen(b)) for a, b in combinations(LINES, 2)]
+    assert min(distances) > 10  # about 2 is just noticeable side by side
+
+
+@pytest.mark.parametrize("colour", LINES)
+def test_lines_stand_out_from_the_white_ground(colour):
+    luminance = np.array([0.2126, 0.7152, 0.0722]) @ linear(colour)
+    assert 1.05 / (luminance + 0.05) >= 3  # WCAG 2.1, criterion 1.4.11

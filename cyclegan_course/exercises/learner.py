@@ -65,9 +65,26 @@ def solution(number: str) -> None:
     display(Code(source, language="python"))
 
 
-def progress() -> None:
-    """Show all exercises of this session with their state."""
-    numbers = sorted(REGISTRY, key=order)
+def progress(chapter: int | None = None) -> None:
+    """Show the exercises of a chapter with their state in this session.
+
+    Args:
+        chapter: its number; without one, every chapter that was worked on in this session, or the
+            whole course if none was.
+
+    Raises:
+        CourseError: if the chapter has no exercises.
+    """
+    begun = {order(number)[0] for number in [*_status, *_hints]} if chapter is None else {chapter}
+    numbers = sorted(
+        (number for number in REGISTRY if not begun or order(number)[0] in begun), key=order
+    )
+    if not numbers:
+        having = sorted({order(number)[0] for number in REGISTRY})
+        raise CourseError(
+            f"There are no exercises of chapter {chapter!r}; the chapters with exercises are "
+            f"{', '.join(map(str, having))}."
+        )
     rows = [
         (number, REGISTRY[number].title, _status.get(number, "not attempted"), str(_hints[number]))
         for number in numbers

@@ -85,8 +85,11 @@ def _control(name: str, options: list, start: Mapping[str, Any]) -> Any:
             continuous_update=False,
             style=_WIDE,
         )
-    kind = ipywidgets.ToggleButtons if len(options) <= _FEW else ipywidgets.Dropdown
-    return kind(options=options, value=value, description=label, style=_WIDE)
+    words = {"options": options, "value": value, "description": label}
+    if len(options) > _FEW:
+        return ipywidgets.Dropdown(**words, style=_WIDE)
+    style = {**_WIDE, "button_width": "auto"}
+    return ipywidgets.ToggleButtons(**words, style=style, layout={"width": "max-content"})
 
 
 def _number(option: Any) -> str:
