@@ -17,7 +17,7 @@ NormLayer = Callable[[int], nn.Module]
 class ResnetBlock(nn.Module):
     """x + F(x), where F is two 3x3 convolutions at constant width and size.
 
-    There is no activation after the sum: a ReLU there would let a block only ever add light.
+    There is no activation after the sum: a ReLU there would cut off what is negative in x.
     (He et al. 2016; Johnson et al. 2016 for reflection padding in image generators.)
 
     Args:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,11 @@ def defined(source: str, **names):
     return namespace[ast.parse(source).body[-1].name]
 
 
+def module_of(task: Exercise) -> dict:
+    """All names of the module that an exercise stands in."""
+    return vars(sys.modules[task.reference.__module__])
+
+
 # Every exercise ---------------------------------------------------------------------------------
 
 
@@ -45,14 +51,14 @@ def test_reference_passes(number):
 @pytest.mark.parametrize("number", REGISTRY)
 def test_solution_passes_as_a_learner_would_type_it(number):
     task = REGISTRY[number]
-    answer = defined(task.solution, **task.reference.__globals__)
+    answer = defined(task.solution, **module_of(task))
     assert assess(task, answer).status == "passed"
 
 
 @pytest.mark.parametrize("number", REGISTRY)
 def test_stub_reads_as_not_attempted_and_hands_out_the_reference(number, capsys):
     task = REGISTRY[number]
-    answer = defined(task.cell, **task.reference.__globals__, exercise=exercises.exercise)
+    answer = defined(task.cell, **module_of(task), exercise=exercises.exercise)
     assert answer is task.reference
     printed = capsys.readouterr().out
     assert "not attempted" in printed
@@ -213,6 +219,26 @@ def test_error_names_the_learners_own_line():
     assert "nothing = values[17]" in outcome.message
 
 
+def test_an_error_of_torch_is_not_taken_for_an_empty_stub():
+    def mean_of_booleans(values):
+        return (torch.from_numpy(values) > 1).mean()
+
+    outcome = assess(make_exercise(), mean_of_booleans)
+    assert outcome.status == "wrong"
+    assert "mean_of_booleans" not in outcome.message
+    assert "(torch.from_numpy(values) > 1).mean()" in outcome.message
+
+
+def test_tensors_with_a_graph_in_a_tuple_are_a_sentence():
+    def with_graph(values):
+        weight = torch.ones(2, requires_grad=True)
+        return weight * 2, weight * 3
+
+    outcome = assess(make_exercise(), with_graph)
+    assert outcome.status == "wrong"
+    assert "tuple" in outcome.message
+
+
 def test_changed_input_is_noticed():
     def in_place(values):
         values *= 2
@@ -277,6 +303,12 @@ def test_equal(expected, found):
         ({"a": 1}, {"b": 1}, "keys"),
         ({"a": 1}, {"a": 2}, "'a'"),
         (True, False, "wrong"),
+        ("a", "b", "text"),
+        ("a", np.zeros((2, 3)), "numpy array"),
+        ({"a": 1}, 1.0, "dict"),
+        ((1, 2), torch.zeros(2), "tuple"),
+        (Image.new("RGB", (2, 3)), np.zeros((3, 2, 3)), "PIL picture"),
+        (None, 3.0, "NoneType"),
         (np.ones(2), "ones", "str"),
         (Image.new("RGB", (2, 3)), Image.new("L", (2, 3)), "mode"),
         (Image.new("RGB", (2, 3)), Image.new("RGB", (3, 2)), "shape"),

@@ -125,7 +125,7 @@ def _show_outcome(task: Exercise, outcome: Outcome) -> None:
     lines = [f"{sign} {head} {note}"]
     lines += [f"    {name:<{width}}  {text}" for name, text in outcome.table]
     rows = "".join(
-        f"<tr><td style='text-align:left'>{html.escape(name)}</td>"
+        f"<tr><td style='text-align:left; white-space:nowrap'>{html.escape(name)}</td>"
         f"<td style='text-align:left'><code>{html.escape(text)}</code></td></tr>"
         for name, text in outcome.table
     )

@@ -61,10 +61,10 @@ def picture_grid(
     label_room = 0.25 if row_labels else 0.0
     size = (
         height * sum(widths) + 0.08 * columns + label_room,
-        (height + 0.08) * len(arrays) + 0.2 * lines,
+        (height + 0.08) * len(arrays) + (0.12 + 0.17 * lines if lines else 0.0),
     )
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, layout="compressed")
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
         axes = figure.subplots(
             len(arrays), columns, squeeze=False, gridspec_kw={"width_ratios": widths}
