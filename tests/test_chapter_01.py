@@ -21,10 +21,9 @@ from cyclegan_course.exercises.chapter_01 import (
 )
 from cyclegan_course.losses import discriminator_loss, generator_loss
 from cyclegan_course.plots import adversarial
-from cyclegan_course.toys.clouds import mlp, ring_centres, ring_of_gaussians
+from cyclegan_course.toys.clouds import ManyMLPs, mlp, ring_centres, ring_of_gaussians
 from cyclegan_course.toys.gan import (
     STD,
-    ManyMLPs,
     Recipe,
     point_gan_gradients,
     point_gan_path,
@@ -120,7 +119,7 @@ def test_turns_circle_haste_and_momentum_leave_damping_arrives():
 
 
 def test_networks_side_by_side_are_single_networks():
-    many = ManyMLPs(3, 2, 16, 16, 1, generator=torch.Generator().manual_seed(0))
+    many = ManyMLPs(2, 16, 16, 1, generators=[torch.Generator().manual_seed(0)] * 3)
     x = normal(3, 10, 2)
     for run in range(3):
         one = mlp(2, 16, 16, 1)

@@ -180,6 +180,14 @@ def test_links_inside_a_page_lead_to_a_heading():
     assert not broken
 
 
+def test_prose_has_no_control_characters():
+    """A tab in a formula is a backslash that a program has eaten: \\text became tab, "ext"."""
+    found = [
+        (str(path), text) for path, text in pages() if re.search(r"[\x00-\x09\x0b-\x1f]", text)
+    ]
+    assert not [path for path, _ in found]
+
+
 def test_every_image_has_an_alternative_text():
     silent = []
     for path, text in pages():

@@ -8,18 +8,15 @@ One run says little, so many are trained at once. A layer holds the weights of a
 has the shape (runs, N, 2). The runs share nothing: each has its own weights and its own points.
 """
 
-import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cyclegan_course import losses
 from cyclegan_course.cyclegan import frozen
-from cyclegan_course.toys.clouds import ring_centres
+from cyclegan_course.toys.clouds import ManyMLPs, ring_centres
 
 CLUMPS = 6
 RADIUS_A, RADIUS_B = 1.0, 2.0
@@ -81,41 +78,18 @@ def interval_of_mean(
     return float(low), float(high)
 
 
-class ManyMLPs(nn.Module):
-    """As many small networks as there are seeds, each with its own weights.
+class NearIdentity(ManyMLPs):
+    """x + f(x), where the last layer of f begins with a tenth of its weights.
 
-    Linear layers with LeakyReLU(0.2) between them, weights from N(0, 2 / fan_in) (He et al. 2015),
-    biases 0. Network i is drawn from seed i alone, so it does not depend on how many there are.
-
-    Args:
-        widths: of the layers, such as (2, 32, 32, 2).
-        seeds: one for each network.
-        starts_at_identity: x + f(x) in place of f(x), with the weights of f's last layer divided by
-            ten: at the start the network returns nearly what it is given.
-
-    Shapes: (runs, N, widths[0]) or (N, widths[0]) -> (runs, N, widths[-1]).
+    At the start such a network returns nearly what it is given.
     """
 
-    def __init__(
-        self, widths: Sequence[int], seeds: Sequence[int], starts_at_identity: bool = False
-    ) -> None:
-        super().__init__()
-        self.starts_at_identity = starts_at_identity
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for inputs, outputs in itertools.pairwise(widths):
-            drawn = [torch.randn(inputs, outputs, generator=g) for g in generators]
-            self.weights.append(nn.Parameter(torch.stack(drawn) * math.sqrt(2 / inputs)))
-            self.biases.append(nn.Parameter(torch.zeros(len(seeds), 1, outputs)))
-        if starts_at_identity:
-            self.weights[-1].data /= 10
+    def __init__(self, *widths: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__(*widths, generators=generators)
+        self.weights[-1].data /= 10
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.expand(len(self.weights[0]), -1, -1)
-        y = x
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            y = torch.baddbmm(bias, F.leaky_relu(y, 0.2) if layer else y, weight)
-        return x + y if self.starts_at_identity else y
+        return x + super().forward(x)
 
 
 class CloudGAN(nn.Module):
@@ -130,12 +104,15 @@ class CloudGAN(nn.Module):
         super().__init__()
         self.runs = len(seeds)
 
-        def make(outputs: int, number: int, identity: bool = False) -> ManyMLPs:
-            own_seeds = [4 * seed + number for seed in seeds]  # no two networks share one
-            return ManyMLPs((2, width, width, outputs), own_seeds, identity)
+        def generators(number: int) -> list[torch.Generator]:
+            # One for each run, and no two networks share one: a run depends on its seed alone.
+            return [torch.Generator().manual_seed(4 * seed + number) for seed in seeds]
 
-        self.G_AB, self.G_BA = make(2, 0, starts_at_identity), make(2, 1, starts_at_identity)
-        self.D_A, self.D_B = make(1, 2), make(1, 3)
+        kind = NearIdentity if starts_at_identity else ManyMLPs
+        self.G_AB = kind(2, width, width, 2, generators=generators(0))
+        self.G_BA = kind(2, width, width, 2, generators=generators(1))
+        self.D_A = ManyMLPs(2, width, width, 1, generators=generators(2))
+        self.D_B = ManyMLPs(2, width, width, 1, generators=generators(3))
 
 
 def train_clouds(

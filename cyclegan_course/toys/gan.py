@@ -4,17 +4,15 @@
 do actually Converge?", ICML 2018. `train_on_ring` trains several GANs with different seeds at once.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from cyclegan_course.errors import CourseError
 from cyclegan_course.losses import Adversarial, discriminator_loss, generator_loss
-from cyclegan_course.toys.clouds import ring_centres
+from cyclegan_course.toys.clouds import ManyMLPs, ring_centres
 
 # One number against one number ------------------------------------------------------------------
 
@@ -83,32 +81,6 @@ def point_gan_path(
 
 
 # Clouds in the plane ----------------------------------------------------------------------------
-
-
-class ManyMLPs(nn.Module):
-    """`toys.clouds.mlp` several times side by side, each run with weights of its own.
-
-    The runs share nothing: with a sum of their losses, each gets its own gradients. One
-    multiplication for all of them takes hardly longer than for one.
-
-    Shapes: (runs, N, widths[0]) -> (runs, N, widths[-1]).
-    """
-
-    def __init__(self, runs: int, *widths: int, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for inputs, outputs in itertools.pairwise(widths):
-            weight = torch.randn(runs, inputs, outputs, generator=generator)
-            self.weights.append(nn.Parameter(weight * (2 / inputs) ** 0.5))
-            self.biases.append(nn.Parameter(torch.zeros(runs, 1, outputs)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        last = len(self.weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, x, weight)
-            if layer < last:
-                x = F.leaky_relu(x, 0.2)
-        return x
 
 
 @dataclass(frozen=True)
@@ -181,8 +153,9 @@ def train_on_ring(
     if runs < 1 or steps < 1:
         raise CourseError(f"{runs} runs of {steps} steps cannot be trained: give at least 1 of 1.")
     random = torch.Generator().manual_seed(seed)
-    G = ManyMLPs(runs, 2, width, width, 2, generator=random)
-    D = ManyMLPs(runs, 3 if recipe.batch_spread else 2, width, width, 1, generator=random)
+    G = ManyMLPs(2, width, width, 2, generators=[random] * runs)
+    seen = 3 if recipe.batch_spread else 2
+    D = ManyMLPs(seen, width, width, 1, generators=[random] * runs)
     betas = (recipe.beta1, 0.999)
     optimizer_G = torch.optim.Adam(G.parameters(), lr=recipe.rate_G, betas=betas)
     optimizer_D = torch.optim.Adam(D.parameters(), lr=recipe.rate_D, betas=betas)
