@@ -16,6 +16,7 @@ from cyclegan_course.plots.style import figure_bytes
 Text = str | Callable[..., str]
 _FEW = 4  # up to this many words stand side by side as buttons; more go into a list
 _WIDE = {"description_width": "initial"}
+_BESIDE = {"width": "max-content", "display": "flex", "margin": "2px 10px"}  # of its label
 
 
 def explore(
@@ -89,7 +90,7 @@ def _control(name: str, options: list, start: Mapping[str, Any]) -> Any:
     if len(options) > _FEW:
         return ipywidgets.Dropdown(**words, style=_WIDE)
     style = {**_WIDE, "button_width": "auto"}
-    return ipywidgets.ToggleButtons(**words, style=style, layout={"width": "max-content"})
+    return ipywidgets.ToggleButtons(**words, style=style, layout=_BESIDE)
 
 
 def _number(option: Any) -> str:
