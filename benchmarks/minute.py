@@ -21,6 +21,7 @@ from cyclegan_course import environment, metrics, worlds
 from cyclegan_course.cyclegan import CycleGAN, Objective, training_step
 from cyclegan_course.datasets import ImagePool, UnpairedBatches
 from cyclegan_course.networks import PatchDiscriminator, ResnetGenerator
+from cyclegan_course.training import learning_rate_factor
 
 WORLD, SIZE, SCENES, STEPS, LEARNING_RATE, COUNT = "night", 48, 400, 320, 2e-3, 32
 SEEDS = (1, 2, 3, 4, 5)
@@ -48,7 +49,7 @@ def train_minute(seed: int, pool_size: int = 50, beta1: float = 0.5) -> CycleGAN
     pools = ImagePool(pool_size, seed), ImagePool(pool_size, seed + 1)
     for step in range(STEPS):
         for group in optimizer_G.param_groups + optimizer_D.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, 2 * (1 - step / STEPS))
+            group["lr"] = LEARNING_RATE * learning_rate_factor(step / STEPS)
         training_step(model, *batches(step), optimizer_G, optimizer_D, *pools, Objective())
     return model
 
