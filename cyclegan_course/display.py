@@ -1,6 +1,7 @@
 """Showing things in a notebook, with words for those who do not see them, and in a plain script."""
 
 import base64
+from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,10 +42,25 @@ def bundle(
     if html is not None:
         data["text/html"] = html
     if image is not None:
-        kind = "image/png" if image.startswith(PNG_START) else "image/jpeg"
+        kind = image_type(image)
         data[kind] = base64.b64encode(image).decode("ascii")
         metadata[kind] = {"alt": text}
     return {"data": data, "metadata": metadata}
+
+
+def image_type(image: bytes) -> str:
+    """The MIME type of the bytes of a PNG or JPEG file."""
+    return "image/png" if image.startswith(PNG_START) else "image/jpeg"
+
+
+def data_uri(image: bytes) -> str:
+    """A PNG or JPEG file as an address that holds the file itself, for `src` in HTML."""
+    return f"data:{image_type(image)};base64,{base64.b64encode(image).decode('ascii')}"
+
+
+def on_load(script: str) -> str:
+    """JavaScript as the value of an `onload` attribute; in it, `this` is the element."""
+    return escape(f"(function () {{{script}}}).call(this)")
 
 
 def publish(

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
 from torch import nn
@@ -276,13 +275,9 @@ def test_buttons_loss_choice_and_static_picture(monkeypatch):
     assert "LSGAN: D 0 steps" in seen["alt"](loss="LSGAN")
 
 
-def test_without_a_kernel_the_stepper_is_a_picture_with_words():
-    InteractiveShell.instance()
-    try:
-        with capture_output() as captured:
-            gan_stepper.gan_stepper(loss="saturating")
-    finally:
-        InteractiveShell.clear_instance()
+def test_without_a_kernel_the_stepper_is_a_picture_with_words(shell):
+    with capture_output() as captured:
+        gan_stepper.gan_stepper(loss="saturating")
     (output,) = captured.outputs
     assert "saturating: D 0 steps" in output.metadata["image/png"]["alt"]
 

@@ -12,11 +12,11 @@ from cyclegan_course import cyclegan, training
 from cyclegan_course.cyclegan import CycleGAN, Objective
 from cyclegan_course.datasets import ImagePool
 from cyclegan_course.exercises.chapter_05 import (
-    SmallModel,
     discriminator_terms,
     exchange,
     generator_terms,
     lr_factor,
+    small_model,
     training_step,
 )
 from cyclegan_course.losses import discriminator_loss, generator_loss
@@ -148,7 +148,7 @@ def test_adams_move_after_a_turn(beta1, late):
 
 
 def test_the_small_model_can_be_followed_by_hand():
-    model = SmallModel()
+    model = small_model()
     a = torch.full((1, 3, 1, 2), 0.5)
     fake_B = model.G_AB(a)
     torch.testing.assert_close(fake_B, torch.full_like(a, 0.7 * 0.5 + 0.2))

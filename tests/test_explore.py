@@ -4,19 +4,12 @@ import base64
 
 import ipywidgets
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
 
 from cyclegan_course import widgets
 from cyclegan_course.display import WIDGET_VIEW
 from cyclegan_course.errors import CourseError
-
-
-@pytest.fixture
-def shell():
-    yield InteractiveShell.instance()
-    InteractiveShell.clear_instance()
 
 
 def shown(monkeypatch, **arguments):

@@ -6,18 +6,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from PIL import Image
 
 from cyclegan_course import widgets
 from cyclegan_course.errors import CourseError
-
-
-@pytest.fixture
-def shell():
-    yield InteractiveShell.instance()
-    InteractiveShell.clear_instance()
 
 
 def flat(value, size=(30, 40)):

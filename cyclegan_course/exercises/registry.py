@@ -23,6 +23,11 @@ def call(function: Callable, *inputs: Any) -> Any:
     return function(*inputs)
 
 
+def is_blank(result: Any) -> bool:
+    """Whether an answer returned nothing: no `return`, or the `...` of a stub."""
+    return result is None or result is Ellipsis or result is NotImplemented
+
+
 @dataclass(frozen=True)
 class Exercise:
     """One exercise, whole.
@@ -36,7 +41,8 @@ class Exercise:
         hints: from a nudge to nearly the answer.
         mistakes: known wrong answers by a short name, at least two.
         run: how to get a result from an answer and one case; by default `answer(*case)`. For a
-            class, build it and call it; for a stochastic answer, seed it.
+            class, build it and call it; for a stochastic answer, seed it. What `is_blank` is handed
+            on as it is.
         extra: for what results alone do not show. Takes the answer; returns a sentence for the
             learner, or None.
         tolerance: largest difference between results, relative to max(1, expected).

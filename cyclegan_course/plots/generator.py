@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from cyclegan_course.plots.pictures import Picture, picture_array
-from cyclegan_course.plots.style import BLUE, DARK, GREEN, GREY, ORANGE, PURPLE, STYLE
+from cyclegan_course.plots.style import BLUE, DARK, GREEN, GREY, ORANGE, PURPLE, STYLE, bare
 
 _LOOKS = (
     {"color": BLUE, "linestyle": "-", "marker": "o"},
@@ -178,7 +178,7 @@ def spectra(columns: Mapping[str, tuple[Picture, Tensor]]) -> Figure:
         for i, (name, (picture, _)) in enumerate(columns.items()):
             rows[0, i].imshow(picture_array(picture), interpolation="nearest")
             rows[0, i].set_title(name)
-            _bare(rows[0, i])
+            bare(rows[0, i], spines=True)
             _draw_spectrum(rows[1, i], powers[i], top)
         rows[1, 0].set_ylabel("spectrum")
     return figure
@@ -272,8 +272,7 @@ def feature_maps(stages: Mapping[str, np.ndarray], picture: Picture, result: Pic
         figure = Figure(figsize=(1.4 * (len(stages) + 2), 1.35 * count + 0.3), layout="constrained")
         axes = figure.subplots(count, len(stages) + 2, squeeze=False)
         for axis in axes.flat:
-            _bare(axis)
-            axis.spines[:].set_visible(False)
+            bare(axis)
         for column, end, name in ((0, picture, "in"), (-1, result, "out")):
             axes[count // 2, column].imshow(picture_array(end))
             axes[count // 2, column].set_title(name)
@@ -290,11 +289,5 @@ def _squares(axis: Axes, values: np.ndarray, **look) -> QuadMesh:
     drawn = axis.pcolormesh(values, edgecolors="none", antialiased=False, **look)
     axis.set_aspect("equal")
     axis.invert_yaxis()
-    _bare(axis)
+    bare(axis, spines=True)
     return drawn
-
-
-def _bare(axis: Axes) -> None:
-    axis.grid(False)
-    axis.set_xticks([])
-    axis.set_yticks([])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cyclegan_course.errors import CourseError
 from cyclegan_course.images import tensor_to_picture, to_array
-from cyclegan_course.plots.style import STYLE
+from cyclegan_course.plots.style import STYLE, bare
 
 Picture = np.ndarray | Image.Image | Tensor
 
@@ -71,10 +71,7 @@ def picture_grid(
         )
         for i, row in enumerate(arrays):
             for j, axis in enumerate(axes[i]):
-                axis.grid(False)
-                axis.set_xticks([])
-                axis.set_yticks([])
-                axis.spines[:].set_visible(False)
+                bare(axis)
                 if j < len(row):
                     # Enlarged pixels stay sharp squares; large pictures are reduced smoothly.
                     axis.imshow(row[j], interpolation="nearest" if len(row[j]) < 128 else "auto")

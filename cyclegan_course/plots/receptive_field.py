@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from cyclegan_course.networks import receptive_field
 from cyclegan_course.plots.pictures import Picture, picture_array
-from cyclegan_course.plots.style import BLUE, DARK, GREEN, GREY, ORANGE, PURPLE, STYLE
+from cyclegan_course.plots.style import BLUE, DARK, GREEN, GREY, ORANGE, PURPLE, STYLE, bare
 
 Box = tuple[int, int, int, int]
 SCORE_COLOURS = "cividis"  # made for colour-blind readers; dark is a low score, yellow a high one
@@ -37,21 +38,19 @@ def cone(convolutions: Sequence[tuple[int, int]]) -> Figure:
         convolutions: (kernel, stride) of each layer, the one that sees the picture first. No
             padding: the picture is just as large as what the output sees.
     """
-    counts = [1]  # numbers needed, from the output down to the pixels
-    for kernel, stride in reversed(convolutions):
-        counts.append((counts[-1] - 1) * stride + kernel)
-    places = [np.arange(counts[-1], dtype=float)]  # of each number in pixels, from the pixels up
+    field = receptive_field(convolutions)
+    places = [np.arange(field, dtype=float)]  # of each number in pixels, from the pixels up
     for kernel, stride in convolutions:
         below = places[-1]
         starts = range(0, len(below) - kernel + 1, stride)
         places.append(np.array([below[i : i + kernel].mean() for i in starts]))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 0.9 * len(places)), layout="constrained")
-        axis = _bare(figure.subplots())
+        axis = bare(figure.subplots())
         for level, xs in enumerate(places):
             axis.scatter(xs, [level] * len(xs), marker="s", s=70, color=BLUE, zorder=2)
             words = "1 score" if level == len(convolutions) else f"{len(xs)} numbers"
-            axis.text(counts[-1] + 0.5, level, words if level else f"{len(xs)} pixels", va="center")
+            axis.text(field + 0.5, level, words if level else f"{len(xs)} pixels", va="center")
             if level == 0:
                 continue
             kernel, stride = convolutions[level - 1]
@@ -59,7 +58,7 @@ def cone(convolutions: Sequence[tuple[int, int]]) -> Figure:
             for i, x in enumerate(xs):
                 below = places[level - 1][i * stride : i * stride + kernel]
                 axis.plot([[x] * kernel, below], [level, level - 1], color=GREY, lw=0.8, zorder=1)
-        axis.set_xlim(-4.5, counts[-1] + 3)
+        axis.set_xlim(-4.5, field + 3)
         axis.set_ylim(-0.4, len(convolutions) + 0.4)
     return figure
 
@@ -81,7 +80,7 @@ def nested_fields(
         for k, (axis, picture, squares) in enumerate(zip(axes, pictures, fields, strict=True)):
             array = picture_array(picture)
             height, width = array.shape[:2]
-            _bare(axis).imshow(array)
+            bare(axis).imshow(array)
             styled = zip(squares.items(), _LINES, strict=False)
             for n, ((label, side), (colour, line)) in enumerate(styled):
                 top, left = (height - side) / 2, (width - side) / 2
@@ -120,7 +119,7 @@ def gradient_support(gradients: Mapping[str, Tensor], box: Box) -> Figure:
         norm = LogNorm(highest * 1e-5, highest)
         for axis, title, strength in zip(axes, gradients, strengths, strict=True):
             colours = matplotlib.colormaps["magma"].with_extremes(bad="white", under="white")
-            image = _bare(axis).imshow(
+            image = bare(axis).imshow(
                 np.where(strength > 0, strength, np.nan), norm=norm, cmap=colours
             )
             _frame(axis, box, BLUE, "--")
@@ -145,8 +144,8 @@ def score_maps(
         axes = figure.subplots(2, len(pictures), squeeze=False)
         for above, below, picture, scores in zip(*axes, pictures, maps, strict=True):
             array = picture_array(picture)
-            _bare(above).imshow(array)
-            image = _score_image(_bare(below), scores)
+            bare(above).imshow(array)
+            image = _score_image(bare(below), scores)
             if region is not None:
                 _frame(above, region, "white", "--")
                 # Cells are spaced evenly, and the middle of the map sees the middle of the picture.
@@ -177,7 +176,7 @@ def patch_view(
         figure = Figure(figsize=(9.6, 3.5), layout="constrained")
         left, middle, right = figure.subplots(1, 3)
         for axis in (left, middle, right):
-            _bare(axis)
+            bare(axis)
         left.set_facecolor(_PADDING)
         left.imshow(array)
         _frame(left, box, ORANGE, "-")
@@ -210,7 +209,7 @@ def map_differences(differences: Mapping[str, Tensor], frames: Sequence[Box | No
         items = zip(axes, differences.items(), frames, strict=True)
         for axis, (title, difference), frame in items:
             values = np.maximum(difference.numpy(), 1e-9)
-            image = _bare(axis).imshow(values, norm=LogNorm(1e-5, 1), cmap=colours)
+            image = bare(axis).imshow(values, norm=LogNorm(1e-5, 1), cmap=colours)
             axis.spines[:].set_visible(True)
             axis.set_title(title)
             if frame is not None:
@@ -243,14 +242,6 @@ def accuracy_dots(results: Mapping[str, Mapping[str, Sequence[float]]], chance: 
         axes[0].set_ylabel("share of right answers")
         axes[0].legend(loc="center left", fontsize=9)
     return figure
-
-
-def _bare(axis: Axes) -> Axes:
-    axis.grid(False)
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.spines[:].set_visible(False)
-    return axis
 
 
 def _score_image(axis: Axes, scores: Tensor):

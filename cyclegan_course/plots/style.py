@@ -7,6 +7,7 @@ colour-blind readers.
 import io
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cyclegan_course.display import publish
@@ -36,6 +37,16 @@ STYLE = {
     "lines.linewidth": 1.8,
     "legend.frameon": False,
 }
+
+
+def bare(axis: Axes, *, spines: bool = False) -> Axes:
+    """The axes without grid and ticks, and without spines unless they are asked for."""
+    axis.grid(False)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    if not spines:
+        axis.spines[:].set_visible(False)
+    return axis
 
 
 def figure_bytes(figure: Figure, dpi: int = 100) -> bytes:

@@ -1,11 +1,10 @@
 """Two pictures with a slider between them."""
 
-import base64
 import html
 
 from PIL import Image
 
-from cyclegan_course.display import publish
+from cyclegan_course.display import data_uri, on_load, publish
 from cyclegan_course.errors import CourseError
 from cyclegan_course.plots.pictures import Picture, jpeg_bytes, picture_array
 
@@ -84,16 +83,13 @@ def before_after_html(
     before: Image.Image, after: Image.Image, alt: str, labels: tuple[str, str]
 ) -> str:
     """The slider as a piece of HTML that needs nothing else."""
-    sources = [
-        f"data:image/jpeg;base64,{base64.b64encode(jpeg_bytes(picture)).decode('ascii')}"
-        for picture in (before, after)
-    ]
+    sources = [data_uri(jpeg_bytes(picture)) for picture in (before, after)]
     names = [html.escape(f"{alt} ({label})") for label in labels]
     left, right = (html.escape(label) for label in labels)
-    action = html.escape(f"(function () {{{_LAY_OVER}}}).call(this)")
     return (
         f'<div><img src="{sources[0]}" alt="{names[0]}" draggable="false"> '
-        f'<img src="{sources[1]}" alt="{names[1]}" draggable="false" onload="{action}"></div>'
+        f'<img src="{sources[1]}" alt="{names[1]}" draggable="false" '
+        f'onload="{on_load(_LAY_OVER)}"></div>'
         f'<div style="max-width:100%"><div style="display:flex; justify-content:space-between">'
         f"<span>{left}</span> <span>{right}</span></div></div>"
     )

@@ -1,6 +1,5 @@
 """A figure with controls: move one, and the kernel draws the figure again."""
 
-import base64
 import html
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -9,7 +8,7 @@ from typing import Any
 import ipywidgets
 from matplotlib.figure import Figure
 
-from cyclegan_course.display import PNG_START, in_notebook, publish
+from cyclegan_course.display import data_uri, in_notebook, publish
 from cyclegan_course.errors import CourseError
 from cyclegan_course.plots.style import figure_bytes
 
@@ -104,9 +103,4 @@ def _button(words: str, press: Callable[[], None]) -> Any:
 
 
 def _img(text: str, image: bytes) -> str:
-    kind = "png" if image.startswith(PNG_START) else "jpeg"
-    source = base64.b64encode(image).decode("ascii")
-    return (
-        f'<img style="max-width:100%" alt="{html.escape(text)}" '
-        f'src="data:image/{kind};base64,{source}">'
-    )
+    return f'<img style="max-width:100%" alt="{html.escape(text)}" src="{data_uri(image)}">'

@@ -1,6 +1,5 @@
 """A score map to click in: each cell shows the patch of the picture that it judges."""
 
-import base64
 import html
 import json
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from matplotlib.colors import Normalize, to_hex
 from PIL import Image
 from torch import Tensor
 
-from cyclegan_course.display import publish
+from cyclegan_course.display import data_uri, on_load, publish
 from cyclegan_course.errors import CourseError
 from cyclegan_course.plots.pictures import Picture, jpeg_bytes, picture_array
 from cyclegan_course.plots.receptive_field import SCORE_COLOURS, SCORE_RANGE, Box, patch_view
@@ -179,13 +178,11 @@ def field_inspector(
     scores = scores.detach().cpu().float()
     still = figure_bytes(patch_view(picture, scores, box_of, start))
     text = html.escape(alt)
-    source = base64.b64encode(still).decode("ascii")
     script = _INSPECT.replace("__DATA__", json.dumps(_data(picture, scores, box_of, alt, start)))
-    action = html.escape(f"(function () {{{script}}}).call(this)")
     publish(
         alt,
         html=f'<div><img style="max-width:100%" alt="{text}" '
-        f'src="data:image/jpeg;base64,{source}" onload="{action}"></div>',
+        f'src="{data_uri(still)}" onload="{on_load(script)}"></div>',
         image=still,
     )
 
@@ -201,10 +198,9 @@ def _data(
     horizontal = [box_of(0, column) for column in range(columns)]
     colours = matplotlib.colormaps[SCORE_COLOURS]
     scaled = Normalize(*SCORE_RANGE, clip=True)(scores.numpy())
-    jpeg = base64.b64encode(jpeg_bytes(Image.fromarray(array))).decode("ascii")
     return {
         "alt": alt,
-        "src": f"data:image/jpeg;base64,{jpeg}",
+        "src": data_uri(jpeg_bytes(Image.fromarray(array))),
         "height": array.shape[0],
         "width": array.shape[1],
         "margin": max(-vertical[0][0], -horizontal[0][1], 0) + 2,
