@@ -239,3 +239,47 @@ class ImagePool:
         place = int(torch.randint(self.size, (), generator=self.generator))
         old, self.pictures[place] = self.pictures[place], fake.clone()
         return old
+
+
+class TensorPool:
+    """The rule of `ImagePool` on one tensor, for the fast step: no list, no waiting for the device.
+
+    The random numbers come from outside, so that a recorded step can be given new ones each time.
+
+    Args:
+        size: number of stored pictures; 0 returns every fake as it is.
+        picture: shape of one picture, (3, H, W).
+        device: where the pictures are kept.
+
+    Attributes:
+        pictures: (size, 3, H, W), the first `count` of them stored fakes.
+        count: int64 of shape (), on the device.
+    """
+
+    def __init__(self, size: int, picture: tuple[int, int, int], device: torch.device) -> None:
+        self.size = size
+        self.pictures = torch.zeros(size, *picture, device=device)
+        self.count = torch.zeros((), dtype=torch.int64, device=device)
+
+    def __call__(self, fakes: Tensor, draws: Tensor) -> Tensor:
+        """Take fresh fakes (N, 3, H, W), give as many to show the discriminator.
+
+        Args:
+            draws: (N, 2) uniform in [0, 1): below 1/2 the first number lets the fake through, the
+                second chooses the place of the exchange.
+        """
+        fakes = fakes.detach()
+        if self.size == 0:
+            return fakes
+        shown = []
+        for fake, (coin, where) in zip(fakes, draws, strict=True):
+            filling = self.count < self.size
+            random_place = (where * self.size).long().clamp(max=self.size - 1)
+            place = torch.where(filling, self.count, random_place)[None]
+            old = self.pictures.index_select(0, place)[0]
+            swapped = filling | (coin >= 0.5)
+            shown.append(torch.where(swapped & ~filling, old, fake))
+            kept = torch.where(swapped, fake, old)
+            self.pictures.index_copy_(0, place, kept[None].to(self.pictures.dtype))
+            self.count += filling
+        return torch.stack(shown)

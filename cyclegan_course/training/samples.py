@@ -1,0 +1,76 @@
+"""What a run shows and measures of its held-out pictures while it goes on."""
+
+import torch
+from torch import Tensor, nn
+from torchvision.utils import make_grid
+
+from cyclegan_course import metrics
+from cyclegan_course.datasets import Source, middle_square
+from cyclegan_course.images import picture_to_tensor
+
+# Pictures per domain behind each measure during a run: enough to see a trend, quick to translate.
+MEASURED = 24
+
+
+@torch.inference_mode()
+def sample_grid(
+    generators: dict[str, nn.Module], source: Source, device: torch.device, columns: int = 6
+) -> Tensor:
+    """Rows: A, A to B, there and back; B, B to A, there and back. (3, H, W) in [-1, 1].
+
+    Held-out pictures; their middle square is shown.
+    """
+    rows: list[Tensor] = []
+    columns = min(columns, len(source.test_A), len(source.test_B))
+    for pictures, there, back in _directions(source, generators):
+        real = _squares(pictures[:columns], device)
+        fake, rec = _translate(there, real), None
+        rec = _translate(back, fake)
+        rows += [real, fake, rec]
+    cells = torch.cat(rows).float().cpu()
+    return make_grid(cells, nrow=columns, padding=2, pad_value=1.0)
+
+
+@torch.inference_mode()
+def measure_held_out(
+    generators: dict[str, nn.Module], source: Source, device: torch.device
+) -> dict[str, float]:
+    """Measures that need no truth, of up to `MEASURED` held-out pictures of each domain.
+
+    Returns:
+        distance_AB, distance_BA: sliced Wasserstein distance of the translations to the pictures
+        of the target domain. reconstruction_A, reconstruction_B: mean |there and back - start|,
+        in [0, 1] as `metrics.l1`.
+    """
+    values: dict[str, float] = {}
+    reals = {"A": _squares(source.test_A[:MEASURED], device)}
+    reals["B"] = _squares(source.test_B[:MEASURED], device)
+    for start, goal, name in (("A", "B", "AB"), ("B", "A", "BA")):
+        fake = _translate(generators[f"G_{name}"], reals[start])
+        rec = _translate(generators[f"G_{goal}{start}"], fake)
+        values[f"distance_{name}"] = metrics.sliced_wasserstein(fake, reals[goal])
+        values[f"reconstruction_{start}"] = float(metrics.l1(rec, reals[start]))
+    return values
+
+
+def score(measures: dict[str, float], best: str) -> float:
+    """One number from `measure_held_out`, lower is better: the mean of both directions."""
+    chosen = [value for name, value in measures.items() if name.startswith(best)]
+    return sum(chosen) / len(chosen)
+
+
+def _directions(source: Source, generators: dict[str, nn.Module]):
+    G_AB, G_BA = generators["G_AB"], generators["G_BA"]
+    return ((source.test_A, G_AB, G_BA), (source.test_B, G_BA, G_AB))
+
+
+def _squares(pictures, device: torch.device) -> Tensor:
+    # Every generator takes multiples of 8. One side for all: the smallest picture's.
+    side = min(min(picture.shape[:2]) for picture in pictures) // 8 * 8
+    squares = [picture_to_tensor(middle_square(picture, side)) for picture in pictures]
+    return torch.stack(squares).to(device)
+
+
+def _translate(generator: nn.Module, pictures: Tensor) -> Tensor:
+    # One by one: a batch of large pictures would not fit where the training does.
+    return torch.cat([generator(picture[None]) for picture in pictures])
