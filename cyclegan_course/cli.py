@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +17,8 @@ from cyclegan_course.datasets import FOLDERS, middle_square, open_source
 from cyclegan_course.errors import CourseError
 from cyclegan_course.images import picture_to_tensor
 from cyclegan_course.training import PRESETS, Config, load_config, preset, train
+from cyclegan_course.training.config import MAY_CHANGE
+from cyclegan_course.training.watching import TensorBoard
 from cyclegan_course.translate import (
     Translator,
     available_names,
@@ -51,13 +54,22 @@ TRAIN_OPTIONS: tuple[tuple[str, str, Callable, str], ...] = (
     ("--pool-size", "pool_size", int, "fakes kept to show the discriminators, 0 for none"),
     ("--seed", "seed", int, "seed of everything random"),
     ("--precision", "precision", str, "float32, bfloat16, or auto: what is faster here"),
+    ("--ema", "ema", float, "decay of the generators' moving average, 0.999 for instance"),
+    ("--compile", "compile", str, "on, off, or auto: where it pays within the run's length"),
+    ("--deterministic", "deterministic", bool, "equal weights from equal runs, on a GPU too"),
     ("--sample-every", "sample_every", float, "seconds between sample grids"),
+    ("--measure-every", "measure_every", float, "seconds between measures of held-out pictures"),
     ("--save-every", "save_every", float, "seconds between checkpoints"),
+    ("--keep", "keep", int, "number of the newest checkpoints to keep, besides the best"),
+    ("--best", "best", str, "what decides the best checkpoint: distance or reconstruction"),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 if something failed, 130 if interrupted."""
+    """Run one command; returns the exit status.
+
+    0; 1 if something failed; 130 if interrupted by Ctrl-C and 143 by SIGTERM (128 + the signal).
+    """
     options = _parser().parse_args(arguments)
     environment.prepare_threads()
     try:
@@ -88,8 +100,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--out", type=Path, help="folder of the run (default: runs/NAME-TIME)")
     command.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in a folder")
+    command.add_argument("--log", choices=["tensorboard"], help="also write a log for TensorBoard")
     for flag, name, kind, text in TRAIN_OPTIONS:
-        command.add_argument(flag, dest=name, type=kind, help=text, default=argparse.SUPPRESS)
+        how = {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
+        command.add_argument(flag, dest=name, help=text, default=argparse.SUPPRESS, **how)
 
     command = commands.add_parser("translate", help="translate pictures, or folders of them")
     command.set_defaults(run=_translate)
@@ -136,10 +150,15 @@ def _train(options: argparse.Namespace) -> int:
         config = preset(options.preset, **changes)
         label = config.name or Path(config.data).resolve().name
         folder = options.out or Path("runs") / f"{label}-{datetime.now():%Y%m%d-%H%M%S}"
-    run = train(config, folder, resume=options.resume is not None)
-    print(f"{run.steps} steps in {run.seconds / 60:.1f} minutes; the run is in {folder}")
-    print(f"cyclegan-course translate PICTURE --to {folder}")
-    return 0 if run.finished else 130
+    watchers = [TensorBoard(folder)] if options.log == "tensorboard" else []
+    run = train(config, folder, resume=options.resume is not None, watchers=watchers)
+    if run.is_first:
+        print(f"{run.steps} steps in {run.seconds / 60:.1f} minutes; the run is in {folder}")
+        print(f"cyclegan-course translate PICTURE --to {folder}")
+    if not run.stopped_by:
+        return 0
+    # A stop that another process was asked for counts as Ctrl-C.
+    return 128 + signal.Signals.__members__.get(run.stopped_by, signal.SIGINT)
 
 
 def command_for(config: Config) -> str:
@@ -148,14 +167,19 @@ def command_for(config: Config) -> str:
     words = ["cyclegan-course", "train"]
     for flag, name, _, _ in TRAIN_OPTIONS:
         value = getattr(config, name)
-        if value is not None and (name in ("steps", "minutes") or value != getattr(plain, name)):
-            words += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+        if value is None or (name not in ("steps", "minutes") and value == getattr(plain, name)):
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            short = f"{value:g}" if isinstance(value, float) else str(value)
+            words += [flag, short if type(value)(short) == value else repr(value)]
     return shlex.join(words)
 
 
 def _config_of_run(folder: Path, changes: dict) -> Config:
     """A run's own configuration; only how long it lasts may change."""
-    settled = sorted(set(changes) - {"steps", "minutes", "sample_every", "save_every"})
+    settled = sorted(set(changes) - set(MAY_CHANGE))
     if settled:
         raise CourseError(
             f"A resumed run keeps its settings: leave out {', '.join(settled)}, or start a new run."

@@ -1,6 +1,7 @@
 """What this machine offers: processors, memory, accelerator, versions."""
 
 import contextlib
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -85,6 +86,22 @@ def has_fast_bfloat16(device: torch.device) -> bool:
         flags = Path("/proc/cpuinfo")
         return flags.exists() and "avx512_bf16" in flags.read_text()
     return False
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep freed memory for its next allocations, where glibc manages it.
+
+    By default glibc hands large blocks back to the system at once, and the system clears every
+    page again before the next training step touches it. The process then stays at its peak size.
+
+    Returns:
+        Whether that was set; elsewhere nothing happens.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    trim_threshold, mmap_threshold = -1, -3  # names of mallopt(3)
+    mallopt = ctypes.CDLL(None).mallopt
+    return all(mallopt(name, 2**31 - 1) == 1 for name in (trim_threshold, mmap_threshold))
 
 
 def total_memory() -> int | None:

@@ -34,6 +34,9 @@ _SAVE_OPTIONS = {
     ".png": {"format": "PNG"},
     ".webp": {"format": "WEBP", "quality": 95},
 }
+# Names of files that are still being written: by `whole_file`, and by safetensors' `save_file`,
+# which writes to a name of its own before it gives the file the name that was asked for.
+_UNFINISHED = (f".{'?' * 32}.part", ".tmp??????")
 _LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # limits of the formats
 
 # What makes a picture upright, by the value of its EXIF entry "orientation" (1: it is upright).
@@ -276,9 +279,11 @@ def save_picture(picture: Image.Image | np.ndarray, path: str | os.PathLike) -> 
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """Write a file that is either whole or absent: `with whole_file(path) as temporary: ...`.
 
-    The block writes to `temporary`, a new name in the same folder; at its end the file is moved
-    to `path` in one step (`os.replace`). If the block fails or is interrupted, an older file at
-    `path` stays as it was and the temporary one is removed. Any OSError becomes a CourseError.
+    The block writes to `temporary`, a new name in the same folder; at its end the file is flushed
+    to the disk and moved to `path` in one step (`os.replace`). If the block fails or is
+    interrupted, an older file at `path` stays as it was and the temporary one is removed; a
+    process that is killed leaves it behind (see `remove_unfinished`). Any OSError becomes a
+    CourseError.
     """
     path = Path(path).expanduser()
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
@@ -288,17 +293,43 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
             raise CourseError(f"{path} is a folder: give the name of a file.")
         try:
             yield temporary
+            # Without this a power cut after the renaming may leave the new name on empty blocks.
+            with open(temporary, "r+b") as file:
+                os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:  # KeyboardInterrupt too: no half-written file stays behind
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
+        _flush_folder(path.parent)
     except OSError as error:
         reason = error.strerror or error
         raise CourseError(
             f"{path} cannot be written ({reason}): choose a folder that is yours, on a disk with "
             "free space."
         ) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a renaming in the folder last through a power cut, where the platform can."""
+    with contextlib.suppress(OSError):  # Windows and some network disks cannot
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_unfinished(folder: str | os.PathLike) -> list[Path]:
+    """Remove what killed processes left of files that they were writing in `folder` and below.
+
+    Call it only while nobody writes there. Returns the files that were removed.
+    """
+    found = [file for name in _UNFINISHED for file in Path(folder).rglob(name) if file.is_file()]
+    for file in found:
+        with contextlib.suppress(OSError):
+            file.unlink()
+    return [file for file in found if not file.exists()]
 
 
 def write_text(text: str, path: str | os.PathLike) -> None:

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 NormLayer = Callable[[int], nn.Module]
@@ -149,6 +150,150 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
+
+
+class LayoutInstanceNorm(nn.Module):
+    """`nn.InstanceNorm2d` without parameters that keeps channels_last where the input has it.
+
+    The library's norm views the input as one picture of N * C channels, which puts channels_last
+    back into rows (pytorch issue 72341). Computes in float32.
+
+    Args:
+        channels: unused, so that the signature is that of `nn.InstanceNorm2d`.
+        eps: added to the variance.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        exact = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        var, mean = torch.var_mean(exact, dim=(2, 3), correction=0, keepdim=True)
+        return ((exact - mean) * torch.rsqrt(var + self.eps)).to(x.dtype)
+
+
+class FoldedConv2d(nn.Conv2d):
+    """A convolution to few channels, computed as one to `kernel width` times as many.
+
+    Matrix hardware works on blocks of channels, and three outputs leave it nearly idle. So each
+    column of the kernel becomes a convolution of its own, all in one call, and their results are
+    added, each shifted by its column:
+
+        y[o, h, w] = sum over j of z[o, j, h, w + j],  z[o, j] = x convolved with W[o, :, :, j]
+
+    Same parameters and result as `nn.Conv2d`; stride, dilation and groups 1, no padding.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, channels, height, width = self.weight.shape
+        columns = self.weight.permute(0, 3, 1, 2).reshape(out * width, channels, height, 1)
+        z = F.conv2d(x, columns).unflatten(1, (out, width))
+        size = x.shape[-1] - width + 1
+        y = sum(z[:, :, j, :, j : j + size] for j in range(width))
+        return y if self.bias is None else y + self.bias[:, None, None]
+
+
+class MirrorPad2d(nn.Module):
+    """`nn.ReflectionPad2d` of slices: equal, and its backward pass on a GPU is deterministic.
+
+    The library's backward adds into the same place from many threads, in an order that changes.
+
+    Args:
+        pad: pixels on each side, less than the height and the width of the input.
+    """
+
+    def __init__(self, pad: int) -> None:
+        super().__init__()
+        self.pad = pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _mirror(_mirror(x, self.pad, dim=-1), self.pad, dim=-2)
+
+
+def _mirror(x: Tensor, pad: int, dim: int) -> Tensor:
+    size = x.shape[dim]
+    before = x.narrow(dim, 1, pad).flip(dim)
+    after = x.narrow(dim, size - 1 - pad, pad).flip(dim)
+    return torch.cat([before, x, after], dim)
+
+
+class LibraryPad2d(nn.Module):
+    """`nn.ReflectionPad2d` that `torch.compile` leaves to the library's own kernel.
+
+    On a CPU the loop that the compiler writes for its backward pass goes number by number, and
+    takes more time than compiling saves elsewhere. Padding is exact in any precision, so here it
+    stays in that of its input; autocast on a CPU would make float32 of it.
+
+    Args:
+        pad: pixels on each side, less than the height and the width of the input.
+    """
+
+    def __init__(self, pad: int) -> None:
+        super().__init__()
+        self.pad = pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _library_pad(x, self.pad)
+
+
+@torch.library.custom_op("cyclegan_course::library_pad", mutates_args=())
+def _library_pad(x: Tensor, pad: int) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        return F.pad(x, [pad] * 4, mode="reflect").contiguous(memory_format=_layout(x))
+
+
+@torch.library.custom_op("cyclegan_course::library_pad_backward", mutates_args=())
+def _library_pad_backward(gradient: Tensor, x: Tensor, pad: int) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        back = torch.ops.aten.reflection_pad2d_backward(gradient, x, [pad] * 4)
+        return back.contiguous(memory_format=_layout(x))
+
+
+# What comes out, for the compiler: shape, precision and layout.
+@_library_pad.register_fake
+def _(x: Tensor, pad: int) -> Tensor:
+    *outer, height, width = x.shape
+    shape = (*outer, height + 2 * pad, width + 2 * pad)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_layout(x))
+
+
+@_library_pad_backward.register_fake
+def _(gradient: Tensor, x: Tensor, pad: int) -> Tensor:
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=_layout(x))
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    in_rows = x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last)
+    return torch.contiguous_format if in_rows else torch.channels_last
+
+
+def _keep_for_backward(ctx, inputs: tuple[Tensor, int], output: Tensor) -> None:
+    x, ctx.pad = inputs
+    ctx.save_for_backward(x)
+
+
+def _pad_gradient(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    return _library_pad_backward(gradient, *ctx.saved_tensors, ctx.pad), None
+
+
+_library_pad.register_autograd(_pad_gradient, setup_context=_keep_for_backward)
+
+
+def dead_biases(net: nn.Module) -> list[nn.Parameter]:
+    """Biases that cannot change the output: an instance norm follows and takes the mean away.
+
+    Their gradient is 0 but for rounding noise, which Adam, dividing by its size, would follow.
+    """
+    chains = [module for module in net.modules() if isinstance(module, nn.Sequential)]
+    return [
+        layer.bias
+        for chain in chains
+        for layer, after in itertools.pairwise(chain)
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+        and isinstance(after, nn.InstanceNorm2d | LayoutInstanceNorm)
+        and layer.bias is not None
+    ]
 
 
 def init_weights(

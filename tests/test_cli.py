@@ -2,13 +2,16 @@
 
 import json
 import shlex
+import signal
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from cyclegan_course import cli
-from cyclegan_course.cli import main
+from cyclegan_course.cli import command_for, main
+from cyclegan_course.errors import CourseError
+from cyclegan_course.training import FastStep, preset
 
 TINY = [
     "--size",
@@ -48,7 +51,7 @@ def folders_of_pictures(folder, *names):
 
 
 def test_train_then_translate_keeps_the_size(run_folder, tmp_path, capsys):
-    assert (run_folder / "checkpoints" / "latest.safetensors").exists()
+    assert (run_folder / "checkpoints" / "step_000000002.safetensors").exists()
     capsys.readouterr()
     assert main(["translate", str(picture(tmp_path / "my cat.png")), "--to", "run"]) == 0
     (result,) = (tmp_path / "translated").iterdir()
@@ -68,26 +71,13 @@ def test_train_on_a_folder(tmp_path, monkeypatch):
 def test_resume_goes_on_with_the_runs_own_settings(run_folder, capsys):
     assert main(["train", "--resume", str(run_folder), "--steps", "4"]) == 0
     assert "4 steps" in capsys.readouterr().out
-    assert main(["train", "--resume", str(run_folder), "--lr", "1"]) == 1
+    assert main(["train", "--resume", str(run_folder), "--ngf", "8"]) == 1
     assert "keeps its settings" in capsys.readouterr().err
 
 
 def test_every_training_option_is_a_setting():
     names = [name for _, name, _, _ in cli.TRAIN_OPTIONS]
     assert sorted(names) == sorted(entry for entry in cli.Config.__dataclass_fields__)
-
-
-def test_a_runs_command_can_be_told_from_its_settings(monkeypatch):
-    trained = []
-    monkeypatch.setattr(cli, "train", lambda config, *_, **__: trained.append(config) or Done)
-    config = cli.Config(data="my pictures", size=96, load_size=128, minutes=9.5, lr=6e-4, name="x")
-    command = cli.command_for(config)
-    assert main(shlex.split(command)[1:]) == 0
-    assert trained == [config]
-
-
-class Done:
-    steps, seconds, finished = 1, 1.0, True
 
 
 def test_evaluate_prints_and_writes_a_table(run_folder, tmp_path, capsys):
@@ -116,6 +106,42 @@ def test_evaluate_finds_the_folder_that_a_run_was_trained_on(tmp_path, monkeypat
     capsys.readouterr()
     assert main(["evaluate", "run", "--count", "2", "--size", "24"]) == 0
     assert "mine A to B" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": 7},
+        {"data": "my pictures", "size": 96, "load_size": 128, "minutes": 9.5, "name": "x"},
+        {"minutes": 2.5, "lr": 1 / 3, "data": "my folder"},
+        {"steps": 7, "deterministic": True, "compile": "off", "ema": 0.999, "keep": 1},
+        {"steps": 7, "load_size": 70, "save_every": 0.0, "best": "reconstruction"},
+    ],
+)
+def test_the_command_of_a_configuration_gives_it_back(changes, monkeypatch):
+    config = preset("small", **changes)
+    seen = []
+
+    def stand_in(config, folder, **options):
+        seen.append(config)
+        raise CourseError("that is enough")
+
+    monkeypatch.setattr(cli, "train", stand_in)
+    assert main(shlex.split(command_for(config))[1:]) == 1
+    assert seen == [config]
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_stopped_run_is_saved_and_says_so_in_its_status(name, status, run_folder, monkeypatch):
+    real_step = FastStep.__call__
+
+    def stop(step, *arguments):
+        signal.raise_signal(signal.Signals[name])
+        return real_step(step, *arguments)
+
+    monkeypatch.setattr(FastStep, "__call__", stop)
+    assert main(["train", "--resume", str(run_folder), "--steps", "9"]) == status
+    assert (run_folder / "checkpoints" / "step_000000003.safetensors").exists()
 
 
 def test_doctor(capsys):

@@ -8,6 +8,8 @@ import contextlib
 import errno
 import io
 import os
+import shutil
+import stat
 import struct
 import warnings
 import zlib
@@ -25,6 +27,7 @@ from cyclegan_course.images import (
     find_pictures,
     picture_to_tensor,
     read_picture,
+    remove_unfinished,
     save_picture,
     tensor_to_picture,
     to_array,
@@ -712,6 +715,87 @@ def test_whole_file_moves_at_the_end(tmp_path):
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_whole_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """A power cut after the renaming must not leave the new name on blocks never written."""
+    happened = []
+    real_fsync, real_replace = os.fsync, os.replace
+
+    def fsync(handle):
+        happened.append(("flush", stat.S_ISDIR(os.fstat(handle).st_mode), os.fstat(handle).st_size))
+        real_fsync(handle)
+
+    def replace(source, target):
+        happened.append(("rename",))
+        real_replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    with whole_file(tmp_path / "a.txt") as temporary:
+        temporary.write_bytes(b"12345")
+    assert happened[:2] == [("flush", False, 5), ("rename",)]
+    if os.name == "posix":  # then the folder: the new name itself
+        assert happened[2][:2] == ("flush", True)
+
+
+def test_a_disk_that_turns_out_full_when_flushed_keeps_the_older_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def write():
+        with whole_file(path) as temporary:
+            temporary.write_text("new")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(CourseError, match=r"a\.txt cannot be written \(No space left on device\)"):
+        write()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_that_cannot_be_flushed_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "open", full_disk)  # as Windows, and some network disks
+    with whole_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    """`whole_file`'s own temporary name, and that of safetensors' save_file."""
+    kept = [
+        "a.txt",
+        "mine.part",
+        ".mine.part",
+        ".tmp",
+        ".tmp_mine",
+        "sub/.hidden.png",
+        "sub/step_1.safetensors",
+    ]
+    left = [f".{'0a' * 16}.part", f"sub/.{'1b' * 16}.part", "sub/.tmpVeo1Co"]
+    for name in kept + left:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert sorted(remove_unfinished(tmp_path)) == sorted(tmp_path / name for name in left)
+    files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert files == {str(Path(name)) for name in kept}
+    assert remove_unfinished(tmp_path / "nowhere") == []
+
+
+def test_the_name_that_is_removed_is_the_one_that_is_used(tmp_path):
+    def killed():
+        with whole_file(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            shutil.copy(temporary, tmp_path / "copy")
+            left = temporary.name
+            raise KeyError(left)
+
+    with pytest.raises(KeyError) as caught:
+        killed()
+    left = tmp_path / caught.value.args[0]
+    (tmp_path / "copy").rename(left)
+    assert remove_unfinished(tmp_path) == [left]
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- finding -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The losses of a training run."""
+"""The losses of a training run, and the measures of its held-out pictures."""
 
 import csv
 import os
@@ -7,10 +7,14 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
+from torch import Tensor
 
 from cyclegan_course.errors import CourseError
-from cyclegan_course.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE
+from cyclegan_course.plots.pictures import picture_array
+from cyclegan_course.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE, bare
 
 # What a loss_curves panel shows: title, and the columns of the record with their line styles.
 # Solid belongs to the direction A to B or to domain B, dashed to the other one.
@@ -24,6 +28,15 @@ PANELS = {
         "idt_A": (PURPLE, "--"),
     },
 }
+# The same for the measures of held-out pictures, see `training.samples.measure_held_out`.
+MEASURES = {
+    "distance to the other domain": {"distance_AB": (BLUE, "-"), "distance_BA": (ORANGE, "--")},
+    "there and back: mean difference": {
+        "reconstruction_A": (GREEN, "-"),
+        "reconstruction_B": (PURPLE, "--"),
+    },
+}
+ROWS_OF_SAMPLES = ("A", "A to B", "and back", "B", "B to A", "and back")
 LSGAN_GUESSING = 0.25  # a score of 1/2 for everything: (1/2)^2, for G as for D
 
 
@@ -43,31 +56,120 @@ def loss_curves(
     Raises:
         CourseError: for a file that cannot be read, or a record without rows.
     """
-    rows = _read_losses(Path(record)) if isinstance(record, str | os.PathLike) else list(record)
-    if not rows:
-        raise CourseError("The record of the losses is empty: train for at least one step first.")
+    rows = _rows(record, "losses")
     if not 0 <= smooth < 1:
         raise CourseError(f"smooth must be from 0 to below 1, not {smooth}.")
-    steps = [row["step"] for row in rows]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.2), layout="constrained")
-        for axis, (title, lines) in zip(figure.subplots(1, 3), PANELS.items(), strict=True):
-            highest = 0.0
-            for name, (colour, style) in lines.items():
-                if name not in rows[0]:
-                    continue
-                values = np.array([row[name] for row in rows])
-                axis.plot(steps, values, color=colour, alpha=0.2, linewidth=1)
-                means = running_mean(values, smooth)
-                axis.plot(steps, means, style, color=colour, label=name)
-                highest = max(highest, means[len(means) // 10 :].max())
-            if lsgan and title != list(PANELS)[2]:
-                axis.axhline(LSGAN_GUESSING, color=GREY, linestyle=":", label="guessing")
-            axis.set_title(title)
-            axis.set_xlabel("step")
-            axis.set_ylim(0, 1.3 * max(highest, LSGAN_GUESSING))
-            axis.legend(fontsize=8, ncols=2)
+        for axis, title in zip(figure.subplots(1, 3), PANELS, strict=True):
+            _losses_panel(axis, title, rows, smooth, lsgan)
     return figure
+
+
+def measure_curves(measures: Sequence[dict] | str | os.PathLike) -> Figure:
+    """What a training run measured of its held-out pictures, in two panels; lower is better.
+
+    Args:
+        measures: `Run.measures`, or the path of a run's `metrics.csv`.
+
+    Raises:
+        CourseError: for a file that cannot be read, or when nothing was measured.
+    """
+    rows = _rows(measures, "measures")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7, 3.2), layout="constrained")
+        for axis, (title, lines) in zip(figure.subplots(1, 2), MEASURES.items(), strict=True):
+            _measures_panel(axis, rows, lines)
+            axis.set_title(title)
+            axis.set_ylim(bottom=0)
+    return figure
+
+
+def run_figure(
+    record: Sequence[dict],
+    measures: Sequence[dict],
+    grid: Tensor | None = None,
+    *,
+    smooth: float = 0.9,
+    lsgan: bool = True,
+) -> Figure:
+    """A run at a glance: its sample grid, its losses, its measures. Any of them may be missing.
+
+    Args:
+        record: rows of losses, as `Run.record`.
+        measures: rows of measures, as `Run.measures`.
+        grid: from `training.samples.sample_grid`, (3, H, W) in [-1, 1].
+        smooth, lsgan: as for `loss_curves`.
+    """
+    with matplotlib.rc_context(STYLE | {"axes.titlesize": 9, "font.size": 9}):
+        # Fixed margins: a layout that measures the text takes longer than all the drawing.
+        figure = Figure(figsize=(11, 5.2))
+        left = figure.add_gridspec(1, 1, left=0.06, right=0.475, top=0.98, bottom=0.02)
+        right = figure.add_gridspec(
+            2, 2, left=0.53, right=0.99, top=0.94, bottom=0.09, wspace=0.22, hspace=0.42
+        )
+        _samples_panel(figure.add_subplot(left[0]), grid)
+        for place, title in enumerate([*PANELS, "held-out pictures"]):
+            axis = figure.add_subplot(right[place])
+            axis.set_title(title)
+            if title in PANELS and record:
+                _losses_panel(axis, title, record, smooth, lsgan)
+            elif title not in PANELS and measures:
+                # Distances and differences are of different sizes; one logarithmic axis holds both.
+                _measures_panel(
+                    axis, measures, {k: v for p in MEASURES.values() for k, v in p.items()}
+                )
+                axis.set_yscale("log")
+                axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.yaxis.set_major_formatter("{x:g}")
+                axis.yaxis.set_minor_formatter("")
+                bottom, top = axis.get_ylim()
+                axis.set_ylim(bottom, top * (top / bottom) ** 0.4)  # room for the legend
+                axis.legend(fontsize=7, ncols=2, loc="upper center", columnspacing=1.0)
+            else:
+                bare(axis).text(0.5, 0.5, "nothing yet", ha="center", va="center", color=GREY)
+    return figure
+
+
+def _samples_panel(axis: Axes, grid: Tensor | None) -> None:
+    bare(axis)
+    if grid is None:
+        axis.text(0.5, 0.5, "the first samples come soon", ha="center", va="center", color=GREY)
+        return
+    picture = picture_array(grid)
+    axis.imshow(picture, interpolation="nearest" if len(picture) < 400 else "auto")
+    height = len(picture) / len(ROWS_OF_SAMPLES)
+    axis.set_yticks([height * (row + 0.5) for row in range(len(ROWS_OF_SAMPLES))], ROWS_OF_SAMPLES)
+    axis.tick_params(length=0)
+
+
+def _losses_panel(axis: Axes, title: str, rows: Sequence[dict], smooth: float, lsgan: bool) -> None:
+    """One of `PANELS`: faint as recorded, strong smoothed."""
+    steps = [row["step"] for row in rows]
+    highest = 0.0
+    for name, (colour, style) in PANELS[title].items():
+        if name not in rows[0]:
+            continue
+        values = np.array([row[name] for row in rows])
+        axis.plot(steps, values, color=colour, alpha=0.2, linewidth=1)
+        means = running_mean(values, smooth)
+        axis.plot(steps, means, style, color=colour, label=name)
+        highest = max(highest, means[len(means) // 10 :].max())
+    if lsgan and title != list(PANELS)[2]:
+        axis.axhline(LSGAN_GUESSING, color=GREY, linestyle=":", label="guessing")
+    axis.set_title(title)
+    axis.set_xlabel("step")
+    axis.set_ylim(0, 1.3 * max(highest, LSGAN_GUESSING))
+    axis.legend(fontsize=8, ncols=2)
+
+
+def _measures_panel(axis: Axes, rows: Sequence[dict], lines: dict) -> None:
+    steps = [row["step"] for row in rows]
+    for name, (colour, style) in lines.items():
+        axis.plot(steps, [row[name] for row in rows], style, color=colour, marker=".", label=name)
+    axis.set_xlabel("step")
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.legend(fontsize=8)
 
 
 def running_mean(values: np.ndarray, smooth: float) -> np.ndarray:
@@ -81,14 +183,21 @@ def running_mean(values: np.ndarray, smooth: float) -> np.ndarray:
     return np.array(means)
 
 
-def _read_losses(file: Path) -> list[dict[str, float]]:
+def _rows(source: Sequence[dict] | str | os.PathLike, what: str) -> list[dict]:
+    rows = _read_rows(Path(source)) if isinstance(source, str | os.PathLike) else list(source)
+    if not rows:
+        raise CourseError(f"The record of the {what} is empty: train for at least one step first.")
+    return rows
+
+
+def _read_rows(file: Path) -> list[dict[str, float]]:
     try:
         with file.open(newline="") as stream:
             return [{key: float(row[key]) for key in row} for row in csv.DictReader(stream)]
     except OSError as error:
         raise CourseError(
-            f"The record {str(file)!r} cannot be read ({error.strerror}): give the losses.csv in "
-            "the folder of a run."
+            f"The record {str(file)!r} cannot be read ({error.strerror}): give the losses.csv or "
+            "the metrics.csv in the folder of a run."
         ) from error
     except (TypeError, ValueError) as error:
         raise CourseError(

@@ -118,9 +118,9 @@ class Config:
         return self.size if self.data in worlds.WORLDS else round(self.size * 286 / 256)
 
 
-# What may change when a run is resumed: how long it lasts and what is watched or kept, nothing
-# that changes its weights on the way.
-MAY_CHANGE = ("steps", "minutes", "sample_every", "measure_every", "save_every", "keep")
+# What may change when a run is resumed: how long it lasts, what is watched or kept, and the
+# learning rate, because a run whose losses were no longer numbers goes on with a lower one.
+MAY_CHANGE = ("steps", "minutes", "lr", "sample_every", "measure_every", "save_every", "keep")
 
 # One minute on two CPU cores shows the idea with the "minute" shape; "reference" is the paper's
 # recipe, for a GPU. Everything in a preset can be overruled.

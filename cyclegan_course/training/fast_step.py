@@ -1,19 +1,28 @@
 """The training step once more, made fast: the same gradients as `cyclegan.training_step`.
 
-Read `cyclegan.training_step` first: it says what is computed. Here only the order changes.
+Read `cyclegan.training_step` first: it says what is computed. Here only the order changes, and
+how the networks are computed (`levers`).
 """
 
+import copy
 from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
-from cyclegan_course import environment, losses
+from cyclegan_course import cyclegan, environment, losses, networks
 from cyclegan_course.cyclegan import CycleGAN, Objective
+from cyclegan_course.datasets import TensorPool
 from cyclegan_course.training.config import Config
+from cyclegan_course.training.distributed import Workers
+from cyclegan_course.training.levers import Levers, best_levers
 from cyclegan_course.training.state import State
+
+WARM_UP_STEPS = 3  # before a recording: cuDNN chooses its kernels and Adam makes its moments
 
 
 class FastStep:
@@ -22,45 +31,176 @@ class FastStep:
     Args:
         state: its networks, optimizers and pools are changed by each step.
         config: the objective, precision and compilation are taken from it.
-        gather: given the fresh fakes of this process, returns those of all processes, in order;
-            the pool is one for all.
-        average_gradients: called between backward and the optimizers' steps.
+        levers: what makes it fast; by default what is best for this run here.
+        workers: the processes that share the batch: the pool is one for all, and gradients are
+            averaged before the optimizers use them.
+
+    Attributes:
+        levers: those in use.
+        notes: sentences on what was asked for and cannot be had here.
     """
 
-    def __init__(self, state: State, config: Config) -> None:
+    def __init__(
+        self,
+        state: State,
+        config: Config,
+        levers: Levers | None = None,
+        workers: Workers = Workers(),  # noqa: B008
+    ) -> None:
         self.state = state
         self.config = config
-        self.objective = Objective(config.lambda_cycle, config.lambda_identity, config.adversarial)
+        self.workers = workers
         self.device = state.pool_A.pictures.device
+        self.levers = best_levers(config, self.device) if levers is None else levers
+        self.notes: list[str] = []
+        self.objective = Objective(config.lambda_cycle, config.lambda_identity, config.adversarial)
         self.draw = torch.Generator(self.device)
+        self.model = fast_twin(state.model, self.levers, config.deterministic)
+        self.trained = [p for p in state.model.parameters() if p.requires_grad]
+        self.losses_G = generator_side if self.levers.batched else textbook_generator_side
+        self.losses_D = discriminator_side if self.levers.batched else cyclegan.discriminator_losses
+        self.record = self.levers.cuda_graph and self.device.type == "cuda" and workers.size == 1
+        self.recorded: _RecordedStep | None = None
+        self.steps_here = 0
+        _set_adam(state, self.levers)
+        if self.levers.keep_memory:
+            environment.keep_freed_memory()
 
     def __call__(self, real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
         """Train on one batch; (N, 3, H, W) in [-1, 1] each, on the state's device.
 
+        With several processes N is this one's share, equal for all. N never changes.
+
         Returns:
             Every loss term by name, detached, still on the device.
         """
-        state = self.state
-        with autocast(self.config.precision, self.device):
-            terms_G, fake_A, fake_B = generator_side(state.model, real_A, real_B, self.objective)
-            draws_A, draws_B = self.pool_draws(len(real_A))
-            shown_A, shown_B = state.pool_A(fake_A, draws_A), state.pool_B(fake_B, draws_B)
-            terms_D = discriminator_side(
-                state.model, real_A, real_B, shown_A, shown_B, self.objective
+        if self.levers.channels_last:
+            real_A, real_B = (
+                pictures.contiguous(memory_format=torch.channels_last)
+                for pictures in (real_A, real_B)
             )
-        terms = terms_G | terms_D
-        state.optimizer_G.zero_grad(set_to_none=True)
-        state.optimizer_D.zero_grad(set_to_none=True)
-        sum(terms.values()).backward()
-        state.optimizer_G.step()
-        state.optimizer_D.step()
-        return {name: term.detach() for name, term in terms.items()}
+        with self._kernels():
+            if self.steps_here == 0 and self.levers.compiled:
+                self._compile(real_A, real_B)
+            draws = self.pool_draws(len(real_A) * self.workers.size)
+            if not self.record:
+                terms = self._step(real_A, real_B, draws)
+            elif self.steps_here < WARM_UP_STEPS:
+                terms = _on_side_stream(self._step, real_A, real_B, draws)
+            else:
+                if self.recorded is None:
+                    self._forget_gradients()
+                    self.recorded = _RecordedStep(self._step, real_A, real_B, draws)
+                terms = self.recorded(real_A, real_B, draws)
+        self.steps_here += 1
+        return terms
 
     def pool_draws(self, count: int) -> Tensor:
-        """Random numbers of this step for both pools, (2, count, 2): a function of seed and step."""
+        """This step's random numbers for both pools, (2, count, 2), from seed and step alone."""
         seed = np.random.SeedSequence([self.config.seed, 2, self.state.step])
         self.draw.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
         return torch.rand(2, count, 2, device=self.device, generator=self.draw)
+
+    def _step(self, real_A: Tensor, real_B: Tensor, draws: Tensor) -> dict[str, Tensor]:
+        state = self.state
+        self._forget_gradients()
+        with self._autocast():
+            terms_G, fake_A, fake_B = self.losses_G(self.model, real_A, real_B, self.objective)
+            if not self.levers.batched:
+                sum(terms_G.values()).backward()
+            shown_A = self._show(state.pool_A, fake_A, draws[0])
+            shown_B = self._show(state.pool_B, fake_B, draws[1])
+            terms_D = self.losses_D(self.model, real_A, real_B, shown_A, shown_B, self.objective)
+        if self.levers.batched:
+            sum((terms_G | terms_D).values()).backward()
+        else:
+            sum(terms_D.values()).backward()
+        terms = {name: term.detach() for name, term in (terms_G | terms_D).items()}
+        terms = self.workers.average_gradients(self.trained, terms)
+        state.optimizer_G.step()
+        state.optimizer_D.step()
+        return terms
+
+    def _show(self, pool: TensorPool, fakes: Tensor, draws: Tensor) -> Tensor:
+        """This process's share of what the one pool answers to the fakes of all."""
+        return pool(self.workers.gather(fakes), draws)[self.workers.share(len(draws))]
+
+    def _forget_gradients(self) -> None:
+        self.state.optimizer_G.zero_grad(set_to_none=True)
+        self.state.optimizer_D.zero_grad(set_to_none=True)
+
+    def _autocast(self) -> torch.autocast:
+        use_bf16 = self.levers.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=use_bf16)
+
+    @contextmanager
+    def _kernels(self):
+        """cuDNN's choices: the fastest of a trial at this fixed size, or the same each time."""
+        with ExitStack() as stack:
+            if self.device.type == "cuda":
+                stack.enter_context(
+                    torch.backends.cudnn.flags(
+                        enabled=True,
+                        benchmark=not self.config.deterministic,
+                        deterministic=self.config.deterministic,
+                        allow_tf32=self.levers.precision != "float32",
+                    )
+                )
+            yield
+
+    def _compile(self, real_A: Tensor, real_B: Tensor) -> None:
+        """Compile the networks, if that works here: tried out on a batch, which trains nothing.
+
+        Not the losses as one: torch compiles what two networks of a kind have in common once, so
+        four graphs do instead of twelve networks' worth, in a third of the time.
+        """
+        for network in self.model.children():
+            network.compile(fullgraph=True, dynamic=False)
+        try:
+            with self._autocast():
+                terms_G, fake_A, fake_B = self.losses_G(self.model, real_A, real_B, self.objective)
+                terms_D = self.losses_D(self.model, real_A, real_B, fake_A, fake_B, self.objective)
+            sum((terms_G | terms_D).values()).backward()
+        except Exception as error:  # whatever a missing or broken compiler raises
+            self.model = fast_twin(self.state.model, self.levers, self.config.deterministic)
+            self.notes.append(
+                f"torch.compile does not work here ({type(error).__name__}), so the training goes "
+                "on without it: the same step, a little slower."
+            )
+        finally:
+            self._forget_gradients()
+
+
+class _RecordedStep:
+    """A whole step as one CUDA graph: its kernels read and write the same memory at each replay.
+
+    Recording runs nothing, so the first replay is the first step.
+    """
+
+    def __init__(self, step: Callable[..., dict[str, Tensor]], *inputs: Tensor) -> None:
+        self.inputs = tuple(each.clone() for each in inputs)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            terms = step(*self.inputs)
+            self.values = torch.stack([term.float() for term in terms.values()])
+        self.names = tuple(terms)
+
+    def __call__(self, *inputs: Tensor) -> dict[str, Tensor]:
+        for mine, given in zip(self.inputs, inputs, strict=True):
+            mine.copy_(given, non_blocking=True)
+        self.graph.replay()
+        # A copy: the next replay writes into the same place.
+        return dict(zip(self.names, self.values.clone().unbind(), strict=True))
+
+
+def _on_side_stream(step: Callable[..., dict[str, Tensor]], *inputs: Tensor) -> dict[str, Tensor]:
+    """A step before the recording, on a stream of its own as CUDA graphs ask for."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        terms = step(*inputs)
+    torch.cuda.current_stream().wait_stream(stream)
+    return terms
 
 
 def generator_side(
@@ -111,15 +251,61 @@ def discriminator_side(
     return terms
 
 
-def _as_judge(D: torch.nn.Module) -> Callable[[Tensor], Tensor]:
+def textbook_generator_side(
+    model: CycleGAN, real_A: Tensor, real_B: Tensor, objective: Objective
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """`cyclegan.generator_losses` as it is, with what `generator_side` returns."""
+    judged = SimpleNamespace(
+        G_AB=model.G_AB, G_BA=model.G_BA, D_A=_as_judge(model.D_A), D_B=_as_judge(model.D_B)
+    )
+    terms, made = cyclegan.generator_losses(judged, real_A, real_B, objective)
+    return terms, made.fake_A.detach(), made.fake_B.detach()
+
+
+def _as_judge(D: nn.Module) -> Callable[[Tensor], Tensor]:
     """The discriminator with frozen parameters: gradients flow through it, not into it."""
     fixed = {name: parameter.detach() for name, parameter in D.named_parameters()}
     return lambda pictures: functional_call(D, fixed, (pictures,))
 
 
-def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """Convolutions in bfloat16 where that is asked for, or faster and left to choose."""
-    use_bf16 = precision == "bfloat16" or (
-        precision == "auto" and environment.has_fast_bfloat16(device)
+def fast_twin(model: CycleGAN, levers: Levers, deterministic: bool) -> CycleGAN:
+    """The same networks with the same parameters, their layers computed in other ways.
+
+    The parameters are shared, so that training one trains both; `model` computes as before.
+    """
+    if levers.channels_last:
+        model.to(memory_format=torch.channels_last)
+    shared = {id(parameter): parameter for parameter in model.parameters()}
+    twin = copy.deepcopy(model, shared)
+    for chain in [module for module in twin.modules() if isinstance(module, nn.Sequential)]:
+        for index, layer in enumerate(chain):
+            if levers.layout_norm and isinstance(layer, nn.InstanceNorm2d) and not layer.affine:
+                chain[index] = networks.LayoutInstanceNorm(layer.num_features, layer.eps)
+            elif levers.library_pad and isinstance(layer, nn.ReflectionPad2d):
+                chain[index] = networks.LibraryPad2d(layer.padding[0])
+            elif deterministic and isinstance(layer, nn.ReflectionPad2d):
+                chain[index] = networks.MirrorPad2d(layer.padding[0])
+    if levers.fold_edge:
+        for net in (twin.G_AB, twin.G_BA):
+            _fold_last_convolution(net)
+    return twin
+
+
+def _fold_last_convolution(generator: networks.ResnetGenerator) -> None:
+    wide = generator.layers[-2]
+    folded = networks.FoldedConv2d(
+        wide.in_channels, wide.out_channels, wide.kernel_size, device="meta"
     )
-    return torch.autocast(device.type, torch.bfloat16, enabled=use_bf16)
+    folded.weight, folded.bias = wide.weight, wide.bias
+    generator.layers[-2] = folded
+
+
+def _set_adam(state: State, levers: Levers) -> None:
+    """Choose Adam's form, and lay its moments out in memory as their parameters are."""
+    for optimizer in (state.optimizer_G, state.optimizer_D):
+        for group in optimizer.param_groups:
+            group["fused"] = levers.fused_adam
+        for parameter, entries in optimizer.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                if name in entries:
+                    entries[name] = torch.empty_like(parameter).copy_(entries[name])

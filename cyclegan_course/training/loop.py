@@ -1,28 +1,43 @@
 """The run: steps until it is over, and between them whatever is due."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
+from cyclegan_course.batches import Batches, WorkerBatches, batches_for
 from cyclegan_course.cyclegan import CycleGAN
-from cyclegan_course.datasets import Source, UnpairedBatches, open_source
+from cyclegan_course.datasets import Source, open_source
+from cyclegan_course.display import in_notebook
 from cyclegan_course.errors import CourseError
-from cyclegan_course.training import checkpoints, run_folder, samples
+from cyclegan_course.training import checkpoints, run_folder, samples, trouble
 from cyclegan_course.training.config import Config, learning_rate_factor, run_progress
+from cyclegan_course.training.deterministic import deterministic_mode
 from cyclegan_course.training.distributed import Workers, joined
 from cyclegan_course.training.fast_step import FastStep
 from cyclegan_course.training.interruption import StopRequest, stop_requests
 from cyclegan_course.training.state import State, build_state
-from cyclegan_course.training.watching import OnSample, ProgressBar, SampleFiles, Watcher
+from cyclegan_course.training.watching import (
+    Audience,
+    OnSample,
+    ProgressBar,
+    RecentRate,
+    SampleFiles,
+    Watcher,
+)
 
 LOG_EVERY = 0.5  # seconds: reading the losses makes a device wait
+SPEED_OVER = 5.0  # seconds: images per second are those of the last moments, not since the start
+SAVING_SHARE = 0.02  # of the run's time, at most
+LOOKING_SHARE = 0.05  # the same for samples, and for measures: large pictures on a CPU take minutes
 ROWS = 2000  # of the record until it is thinned out: later the moments lie further apart
 
 
@@ -31,13 +46,16 @@ class Run:
     """What a training gives back.
 
     Attributes:
+        generators: G_AB and G_BA, averaged if the run keeps an average, else those of `model`.
         finished: whether it came to its end; False if it was stopped.
         stopped_by: what asked for the stop, "" if nothing did.
+        is_first: whether this process speaks for all, see `distributed.Workers`.
     """
 
     config: Config
     source: Source
     model: CycleGAN
+    generators: dict[str, nn.Module]
     steps: int
     seconds: float
     finished: bool
@@ -45,6 +63,7 @@ class Run:
     record: list[dict[str, float]] = field(default_factory=list)
     measures: list[dict[str, float]] = field(default_factory=list)
     folder: Path | None = None
+    is_first: bool = True
 
 
 def train(
@@ -78,16 +97,18 @@ def train(
     """
     with ExitStack() as stack:
         workers = stack.enter_context(joined())
+        workers.share(config.batch)  # says at once what is wrong with it
         device = device or workers.device()
+        # Not into a log file, where a bar would be one endless line.
+        seen = progress and workers.is_first and (in_notebook() or sys.stderr.isatty())
+        bar = partial(tqdm, disable=not seen, leave=False)
         source = open_source(
             config.data,
             config.loaded_size,
-            progress=lambda files: tqdm(
-                files, desc="reading pictures", disable=not progress, leave=False
-            ),
+            progress=partial(bar, desc="reading pictures"),
         )
-        for problem in source.skipped:
-            tqdm.write(f"skipped: {problem}")
+        stack.enter_context(deterministic_mode(config.deterministic))
+        stack.enter_context(trouble.out_of_memory(config, device))
         state = build_state(config, device)
         everyone: list[Watcher] = []
         if workers.is_first:
@@ -97,17 +118,44 @@ def train(
                 everyone.append(SampleFiles(folder))
             if on_sample is not None:
                 everyone.append(OnSample(on_sample))
-            if progress:
+            if progress and not any(watcher.speaks for watcher in watchers):
                 everyone.append(ProgressBar())
+        audience = Audience(everyone)
+        for problem in source.skipped:
+            audience.say(f"skipped: {problem}")
         if folder is not None and resume:
-            checkpoints.resume(folder, state, config)
+            for sentence in checkpoints.resume(folder, state, config):
+                audience.say(sentence)
+        workers.require_equal(
+            step=state.step,
+            pictures_of_A=len(source.train_A),
+            pictures_of_B=len(source.train_B),
+        )
         if folder is not None and workers.is_first:
             run_folder.write_config(config, folder)
+            # What was recorded after the checkpoint is made again.
+            run_folder.write_tables(state, folder)
+        batches = batches_for(
+            source,
+            config.size,
+            config.batch,
+            config.seed,
+            device,
+            rank=workers.rank,
+            processes=workers.size,
+            steps=None if config.steps is None else config.steps - state.step,
+            progress=partial(bar, desc="drawing scenes"),
+        )
+        stack.callback(batches.close)
+        if device.type != "cpu" or isinstance(batches, WorkerBatches):
+            audience.say(batches.says)
+        # From here on Ctrl-C ends the run after a step; before, there was nothing to keep.
         stop = stack.enter_context(stop_requests())
-        loop = _Loop(config, state, source, folder, device, workers, everyone, stop)
+        written = folder if workers.is_first else None
+        loop = _Loop(config, state, source, batches, written, device, workers, audience, stop)
         loop.run()
         if stop.requested:
-            tqdm.write(f"Stopped at step {state.step}. Everything up to here is kept.")
+            audience.say(f"Stopped at step {state.step}. Everything up to here is kept.")
         if folder is not None and workers.is_first:
             loop.save()
             run_folder.write_generators(config, source, state, folder)
@@ -115,6 +163,7 @@ def train(
         config,
         source,
         state.model,
+        state.generators,
         state.step,
         state.seconds,
         run_progress(config, state.step, state.seconds) >= 1.0,
@@ -122,6 +171,7 @@ def train(
         state.record,
         state.measures,
         folder,
+        workers.is_first,
     )
 
 
@@ -130,36 +180,39 @@ class _Loop:
     config: Config
     state: State
     source: Source
+    batches: Batches
     folder: Path | None
     device: torch.device
     workers: Workers
-    watchers: list[Watcher]
+    watchers: Audience
     stop: StopRequest
 
     def run(self) -> None:
         """Steps until the run is over or a stop is asked for."""
         config, state = self.config, self.state
-        batches = UnpairedBatches(
-            self.source.train_A, self.source.train_B, config.size, config.batch, seed=config.seed
-        )
-        step = FastStep(state, config)
+        step = FastStep(state, config, workers=self.workers)
         began = time.perf_counter() - state.seconds
         self.logged = self.sampled = self.measured = self.saved = state.seconds
-        steps_here, seconds_here = state.step, state.seconds
-        self._tell("begin", config.name or self.source.name, self._progress())
+        steps_per_second = RecentRate(SPEED_OVER)
+        steps_per_second(state.seconds, state.step)
+        self.watchers.begin(config.name or self.source.name, self._progress())
+        if state.step:
+            self.watchers.resumed(state.record, state.measures)
         try:
-            while (done := self._progress()) < 1.0 and not self._stop_asked():
+            while not self._stop_agreed() and (done := self._progress()) < 1.0:
                 state.set_learning_rate(config.lr * learning_rate_factor(done))
-                real_A, real_B = (images.to(self.device) for images in batches(state.step))
-                terms = step(real_A, real_B)
+                terms = step(*self.batches(state.step))
+                while step.notes:
+                    self.watchers.say(step.notes.pop(0))
                 state.step += 1
                 state.update_average()
                 state.seconds = time.perf_counter() - began
 
                 last = self._progress() >= 1.0
-                if self._log_is_due() or last or state.step == 1:
-                    steps, seconds = state.step - steps_here, state.seconds - seconds_here
-                    self.log(terms, steps * 2 * config.batch / seconds)
+                log_is_due = self._log_is_due() or last or state.step == 1
+                if log_is_due and self.workers.is_first:
+                    speed = steps_per_second(state.seconds, state.step) or 0.0
+                    self.log(terms, 2 * config.batch * speed)
                 if self._is_due("sampled", config.sample_every) or last:
                     self.sample()
                 if self._is_due("measured", config.measure_every) or last:
@@ -167,51 +220,91 @@ class _Loop:
                 if self._is_due("saved", config.save_every):
                     self.save()
         finally:
-            self._tell("end")
+            self.watchers.end()
 
     def log(self, terms: dict[str, Tensor], images_per_second: float) -> None:
         """Read the losses, keep them in the record and show them."""
         self.logged = self.state.seconds
         losses = {name: float(term) for name, term in terms.items()}
-        _refuse_non_finite(losses, self.state.step)
+        trouble.refuse_non_finite(self.state, losses, self.config, self.folder)
         row = self._moment() | losses
         self.state.record.append(row)
-        self._tell("losses", row, self._progress(), images_per_second)
+        self.watchers.losses(row, self._progress(), images_per_second)
 
     def sample(self) -> None:
         """Translate some held-out pictures and show them, if anybody looks."""
-        self.sampled = self.state.seconds
+        began = time.perf_counter()
         if self.watchers:
             grid = samples.sample_grid(self.state.generators, self.source, self.device)
-            self._tell("samples", grid, self.state.step)
+            self.watchers.samples(grid, self.state.step)
+        self.sampled = self._looked(self.config.sample_every, began)
 
     def measure(self) -> None:
         """Measure held-out pictures; what is best so far is saved as the best."""
         self.measured = self.state.seconds
         if self.folder is None:
             return
+        trouble.refuse_non_finite(self.state, {}, self.config, self.folder)
+        began = time.perf_counter()
         values = samples.measure_held_out(self.state.generators, self.source, self.device)
         row = self._moment() | values
         self.state.measures.append(row)
-        self._tell("measures", row)
+        self.watchers.measures(row)
+        self.measured = self._looked(self.config.measure_every, began)
+        *earlier, score = (samples.score(row, self.config.best) for row in self.state.measures)
+        if math.isfinite(score) and not any(other <= score for other in earlier):
+            self.save(best=True)
 
-    def save(self) -> None:
-        """Write a checkpoint and the tables."""
-        self.saved = self.state.seconds
-        if self.folder is None:
+    _saved_step = -1
+    _has_warned = False
+
+    def save(self, best: bool = False) -> None:
+        """Write a checkpoint and the tables; the best one's generators too.
+
+        A full disk ends the run only if there is no later step to try it again.
+        """
+        self.saved = now = self.state.seconds
+        if self.folder is None or self._saved_step == self.state.step:
             return
-        checkpoints.save_checkpoint(
-            checkpoints.checkpoint_file(self.folder, self.state.step), self.state, self.config
-        )
-        run_folder.write_tables(self.state, self.folder)
+        trouble.refuse_non_finite(self.state, {}, self.config, self.folder)
+        began = time.perf_counter()
+        try:
+            checkpoints.add_checkpoint(self.folder, self.state, self.config, best=best)
+            run_folder.write_tables(self.state, self.folder)
+            if best:
+                best_folder = self.folder / "best"
+                run_folder.write_generators(self.config, self.source, self.state, best_folder)
+            self._saved_step = self.state.step
+        except CourseError as error:
+            if self.stop.requested or self._progress() >= 1.0:
+                raise
+            if not self._has_warned:
+                self.watchers.say(f"{error} The run goes on and tries it again later.")
+            self._has_warned = True
+        # On a slow disk less often than asked for: saving takes a small share of the time.
+        pause = (time.perf_counter() - began) / SAVING_SHARE
+        if self.config.save_every > 0:
+            self.saved = now + max(0.0, pause - self.config.save_every)
+        if best and self.config.measure_every > 0:
+            pause = max(0.0, pause - self.config.measure_every)
+            self.measured = max(self.measured, now + pause)
+
+    def _looked(self, every: float, began: float) -> float:
+        """From when on to count to the next look: less often than asked for if looking is slow."""
+        pause = (time.perf_counter() - began) / LOOKING_SHARE
+        return self.state.seconds + (max(0.0, pause - every) if every > 0 else 0.0)
 
     def _progress(self) -> float:
         return run_progress(self.config, self.state.step, self.state.seconds)
 
-    def _stop_asked(self) -> bool:
-        if any(watcher.stop_requested for watcher in self.watchers):
+    def _stop_agreed(self) -> bool:
+        """Whether any process was asked to stop; all now have the time of the first one."""
+        if self.watchers.stop_requested:
             self.stop.ask("stop button")
-        return self.stop.requested
+        stop, self.state.seconds = self.workers.agree(self.stop.requested, self.state.seconds)
+        if stop:
+            self.stop.ask("another process")
+        return stop
 
     def _moment(self) -> dict[str, float]:
         return {"step": self.state.step, "seconds": round(self.state.seconds, 2)}
@@ -221,16 +314,3 @@ class _Loop:
 
     def _is_due(self, what: str, every: float) -> bool:
         return self.state.seconds - getattr(self, what) >= every
-
-    def _tell(self, event: str, *facts) -> None:
-        for watcher in self.watchers:
-            getattr(watcher, event)(*facts)
-
-
-def _refuse_non_finite(losses: dict[str, float], step: int) -> None:
-    bad = [name for name, value in losses.items() if not math.isfinite(value)]
-    if bad:
-        raise CourseError(
-            f"At step {step} the loss {' and '.join(bad)} is no longer a number, so the training "
-            "stopped; the last checkpoint is still good. Lower the learning rate (lr) and resume."
-        )

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -12,14 +13,14 @@ import torch
 from cyclegan_course import environment, worlds
 from cyclegan_course.datasets import Source
 from cyclegan_course.errors import CourseError
-from cyclegan_course.images import write_text
+from cyclegan_course.images import remove_unfinished, write_text
 from cyclegan_course.training.config import Config, config_from_dict
 from cyclegan_course.training.state import State
 from cyclegan_course.translate import save_generator
 
 
 def prepare_folder(folder: Path, *, resume: bool) -> None:
-    """Make the run's folder and the folders in it.
+    """Make the run's folder and the folders in it; what a killed run left half-written goes.
 
     Raises:
         CourseError: if another run is already there, or the folder cannot be written.
@@ -35,10 +36,96 @@ def prepare_folder(folder: Path, *, resume: bool) -> None:
         raise CourseError(
             f"Cannot write to {str(folder)!r} ({error.strerror}); choose another folder."
         ) from error
+    remove_unfinished(folder)
 
 
 def write_config(config: Config, folder: Path) -> None:
+    """Write `config.json`, and the `README.md` that says what everything in the folder is."""
     write_text(json.dumps(asdict(config), indent=2) + "\n", folder / "config.json")
+    write_text(readme(config, folder.resolve().name), folder / "README.md")
+
+
+def readme(config: Config, name: str) -> str:
+    """What lies in the folder of a run, and what to do with it; `name` is the folder's own."""
+    in_shell = shlex.quote(name)
+    is_world = config.data in worlds.WORLDS
+    measured_on = "" if is_world else " --data FOLDER_WITH_testA_AND_testB"
+    test_pictures = (
+        "Held-out pictures are scenes that are never trained on."
+        if is_world
+        else "Held-out pictures are those of testA and testB; without these folders, the first "
+        "ones of trainA and trainB, which the networks have seen."
+    )
+    identity = (
+        f"| `idt_A`, `idt_B` | identity, times {config.lambda_identity:g} |\n"
+        if config.lambda_identity > 0
+        else ""
+    )
+    return f"""\
+# A CycleGAN run on {Path(config.data).name}
+
+G_AB translates pictures of A to B, G_BA those of B to A. Trained on crops of {config.size} x \
+{config.size} pixels.
+
+## What is here
+
+| | |
+|---|---|
+| `config.json` | every setting of the run |
+| `losses.csv` | the losses, about twice a second, later less often |
+| `metrics.csv` | measures of held-out pictures |
+| `samples/` | held-out pictures by step, in rows: A, A to B, and back; B, B to A, and back |
+| `generator/` | both generators as they were when the run ended or was stopped, with their card |
+| `best/generator/` | the same for the best step so far, by the {config.best} in `metrics.csv` |
+| `checkpoints/` | all that is needed to go on: the newest {config.keep} by step, and the best |
+| `tensorboard/` | only with `--log tensorboard`; to look at it: `tensorboard --logdir .` |
+
+{test_pictures}
+
+`losses.csv` has the step, the seconds of training, and then:
+
+| | |
+|---|---|
+| `G_AB`, `G_BA` | adversarial loss of each generator |
+| `cycle_A`, `cycle_B` | cycle consistency, times {config.lambda_cycle:g} |
+{identity}\
+| `D_A`, `D_B` | loss of each discriminator, halved |
+
+`metrics.csv` has the step, the seconds, and then, lower being better:
+
+| | |
+|---|---|
+| `distance_AB` | sliced Wasserstein distance of translations A to B from pictures of B |
+| `distance_BA` | the same for B to A and pictures of A |
+| `reconstruction_A`, `reconstruction_B` | mean difference between a picture and itself after \
+there and back, black to white being 1 |
+
+## What to do with it
+
+In a terminal, in the folder that holds this one:
+
+```
+cyclegan-course train --resume {in_shell}
+cyclegan-course translate PICTURE --to {in_shell}
+cyclegan-course evaluate {in_shell}{measured_on}
+```
+
+The first goes on from the newest checkpoint, as if the run had not stopped. With `--minutes` or \
+`--steps` it becomes longer. To use the best step, give `{name}/best` to the other two.
+
+In Python:
+
+```python
+from pathlib import Path
+
+from cyclegan_course.training import load_config, train
+from cyclegan_course.translate import load_translator
+
+folder = Path({name!r})
+run = train(load_config(folder), folder, resume=True)
+translation = load_translator(folder)(picture)  # a PIL picture; direction="BA" for the way back
+```
+"""
 
 
 def load_config(folder: Path) -> Config:
@@ -60,7 +147,8 @@ def write_tables(state: State, folder: Path) -> None:
     for name, rows in (("losses.csv", state.record), ("metrics.csv", state.measures)):
         if rows:
             text = io.StringIO()
-            writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+            columns = dict.fromkeys(name for row in rows for name in row)
+            writer = csv.DictWriter(text, list(columns), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
             write_text(text.getvalue(), folder / name)

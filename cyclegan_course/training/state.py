@@ -9,7 +9,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cyclegan_course.cyclegan import CycleGAN
 from cyclegan_course.datasets import TensorPool
-from cyclegan_course.networks import PatchDiscriminator, ResnetGenerator
+from cyclegan_course.networks import PatchDiscriminator, ResnetGenerator, dead_biases
 from cyclegan_course.training.config import Config
 
 
@@ -66,18 +66,33 @@ def build_state(config: Config, device: torch.device) -> State:
         partial(PatchDiscriminator, ndf=config.ndf, n_layers=config.n_layers),
         seed=config.seed,
     ).to(device)
-    adam = partial(torch.optim.Adam, lr=config.lr, betas=(0.5, 0.999), fused=True)
+    # They stay at their start value: the readable step trains them too, which changes no picture.
+    for bias in dead_biases(model):
+        bias.requires_grad_(False)
     picture = (3, config.size, config.size)
     average = None
     if config.ema > 0:
         average = AveragedModel(_pair(model), multi_avg_fn=get_ema_multi_avg_fn(config.ema))
     return State(
         model=model,
-        optimizer_G=adam(model.generator_parameters()),
-        optimizer_D=adam(model.discriminator_parameters()),
+        optimizer_G=_adam(model.generator_parameters(), config.lr),
+        optimizer_D=_adam(model.discriminator_parameters(), config.lr),
         pool_A=TensorPool(config.pool_size, picture, device),
         pool_B=TensorPool(config.pool_size, picture, device),
         average=average,
+    )
+
+
+def _adam(parameters: list[nn.Parameter], lr: float) -> torch.optim.Adam:
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    device = trained[0].device
+    on_gpu = device.type == "cuda"  # a recorded step reads its learning rate from the GPU
+    return torch.optim.Adam(
+        trained,
+        lr=torch.tensor(lr, device=device) if on_gpu else lr,
+        betas=(0.5, 0.999),
+        fused=True,
+        capturable=on_gpu,
     )
 
 
