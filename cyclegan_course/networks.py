@@ -237,30 +237,35 @@ class LibraryPad2d(nn.Module):
         return _library_pad(x, self.pad)
 
 
-@torch.library.custom_op("cyclegan_course::library_pad", mutates_args=())
+@torch.library.custom_op("cyclegan_course::reflection_pad", mutates_args=())
 def _library_pad(x: Tensor, pad: int) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         return F.pad(x, [pad] * 4, mode="reflect").contiguous(memory_format=_layout(x))
 
 
-@torch.library.custom_op("cyclegan_course::library_pad_backward", mutates_args=())
-def _library_pad_backward(gradient: Tensor, x: Tensor, pad: int) -> Tensor:
-    with torch.autocast(x.device.type, enabled=False):
-        back = torch.ops.aten.reflection_pad2d_backward(gradient, x, [pad] * 4)
-        return back.contiguous(memory_format=_layout(x))
+@torch.library.custom_op("cyclegan_course::reflection_pad_backward", mutates_args=())
+def _library_pad_backward(gradient: Tensor, pad: int) -> Tensor:
+    like = _resized(gradient, -pad)
+    with torch.autocast(gradient.device.type, enabled=False):
+        back = torch.ops.aten.reflection_pad2d_backward(gradient, like, [pad] * 4)
+        return back.contiguous(memory_format=_layout(gradient))
 
 
 # What comes out, for the compiler: shape, precision and layout.
 @_library_pad.register_fake
 def _(x: Tensor, pad: int) -> Tensor:
-    *outer, height, width = x.shape
-    shape = (*outer, height + 2 * pad, width + 2 * pad)
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_layout(x))
+    return _resized(x, pad)
 
 
 @_library_pad_backward.register_fake
-def _(gradient: Tensor, x: Tensor, pad: int) -> Tensor:
-    return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=_layout(x))
+def _(gradient: Tensor, pad: int) -> Tensor:
+    return _resized(gradient, -pad)
+
+
+def _resized(x: Tensor, pad: int) -> Tensor:
+    *outer, height, width = x.shape
+    shape = (*outer, height + 2 * pad, width + 2 * pad)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_layout(x))
 
 
 def _layout(x: Tensor) -> torch.memory_format:
@@ -269,12 +274,11 @@ def _layout(x: Tensor) -> torch.memory_format:
 
 
 def _keep_for_backward(ctx, inputs: tuple[Tensor, int], output: Tensor) -> None:
-    x, ctx.pad = inputs
-    ctx.save_for_backward(x)
+    ctx.pad = inputs[1]
 
 
 def _pad_gradient(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-    return _library_pad_backward(gradient, *ctx.saved_tensors, ctx.pad), None
+    return _library_pad_backward(gradient, ctx.pad), None
 
 
 _library_pad.register_autograd(_pad_gradient, setup_context=_keep_for_backward)

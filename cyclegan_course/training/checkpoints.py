@@ -268,7 +268,7 @@ def fill_state(
     Returns and raises as `resume` does.
     """
     before = config_from_dict(header["config"])
-    _refuse_other_settings(before, config, file)
+    refuse_other_settings(before, config, file.parent.parent)
     try:
         state.model.load_state_dict(_part(tensors, "model"))
         if state.average is not None:
@@ -291,7 +291,12 @@ def fill_state(
     return _changes(before, config, header)
 
 
-def _refuse_other_settings(before: Config, now: Config, file: Path) -> None:
+def refuse_other_settings(before: Config, now: Config, folder: Path) -> None:
+    """Make sure that a run is resumed with the settings it was made with.
+
+    Raises:
+        CourseError: names the settings that differ, those in `MAY_CHANGE` aside.
+    """
     others = [
         f"{entry.name} {getattr(before, entry.name)} (now {getattr(now, entry.name)})"
         for entry in fields(Config)
@@ -299,7 +304,7 @@ def _refuse_other_settings(before: Config, now: Config, file: Path) -> None:
     ]
     if others:
         raise CourseError(
-            f"The run in {str(file.parent.parent)!r} was made with other settings: "
+            f"The run in {str(folder)!r} was made with other settings: "
             f"{', '.join(others)}. Resume it with those in its config.json, or start a new run."
         )
 

@@ -9,13 +9,13 @@ import sys
 import threading
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from cyclegan_course import environment
 from cyclegan_course.errors import CourseError
 from cyclegan_course.training import run_folder
-from cyclegan_course.training.config import MAY_CHANGE, Config
+from cyclegan_course.training.checkpoints import refuse_other_settings
+from cyclegan_course.training.config import Config
 from cyclegan_course.training.distributed import Workers
 from cyclegan_course.training.interruption import StopRequest, stop_requests
 
@@ -56,7 +56,7 @@ def launch(config: Config, folder: Path, processes: int, *, resume: bool = False
     """
     Workers(size=processes).share(config.batch)
     if resume:
-        _refuse_other_settings(run_folder.load_config(folder), config)
+        refuse_other_settings(run_folder.load_config(folder), config, folder)
     run_folder.prepare_folder(folder, resume=resume)
     run_folder.write_config(config, folder)
     with stop_requests() as stop, _torchrun(folder, processes) as child:
@@ -72,14 +72,6 @@ def launch(config: Config, folder: Path, processes: int, *, resume: bool = False
         f"The processes ended before the run did (exit status {child.returncode}); what they wrote "
         f"is shown above. The last checkpoint in {str(folder)!r} is whole: resume the run."
     )
-
-
-def _refuse_other_settings(before: Config, config: Config) -> None:
-    if replace(before, **{name: getattr(config, name) for name in MAY_CHANGE}) != config:
-        raise CourseError(
-            "The run in this folder was made with other settings; resume it with those in its "
-            f"config.json, of which these may change: {', '.join(MAY_CHANGE)}."
-        )
 
 
 def _torchrun(folder: Path, processes: int) -> subprocess.Popen:

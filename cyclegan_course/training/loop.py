@@ -38,7 +38,8 @@ LOG_EVERY = 0.5  # seconds: reading the losses makes a device wait
 SPEED_OVER = 5.0  # seconds: images per second are those of the last moments, not since the start
 SAVING_SHARE = 0.02  # of the run's time, at most
 LOOKING_SHARE = 0.05  # the same for samples, and for measures: large pictures on a CPU take minutes
-ROWS = 2000  # of the record until it is thinned out: later the moments lie further apart
+# Rows of the record, and sample grids, until they are thinned out: later they lie further apart.
+ROWS, GRIDS = 2000, 100
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ class _Loop:
                 if log_is_due and self.workers.is_first:
                     speed = steps_per_second(state.seconds, state.step) or 0.0
                     self.log(terms, 2 * config.batch * speed)
-                if self._is_due("sampled", config.sample_every) or last:
+                if self._is_due("sampled", self._thinned(config.sample_every, GRIDS)) or last:
                     self.sample()
                 if self._is_due("measured", config.measure_every) or last:
                     self.measure()
@@ -310,7 +311,11 @@ class _Loop:
         return {"step": self.state.step, "seconds": round(self.state.seconds, 2)}
 
     def _log_is_due(self) -> bool:
-        return self._is_due("logged", max(LOG_EVERY, self.state.seconds / ROWS))
+        return self._is_due("logged", self._thinned(LOG_EVERY, ROWS))
+
+    def _thinned(self, every: float, count: int) -> float:
+        """Seconds between moments: longer later, so that a long run does not fill the disk."""
+        return max(every, self.state.seconds / count) if every > 0 else 0.0
 
     def _is_due(self, what: str, every: float) -> bool:
         return self.state.seconds - getattr(self, what) >= every

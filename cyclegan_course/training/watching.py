@@ -248,8 +248,8 @@ class TensorBoard(Watcher):
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise CourseError(
-                "TensorBoard is not installed: run pip install 'cyclegan-course[tensorboard]', "
-                "or train without --log tensorboard."
+                "TensorBoard is not installed: run pip install tensorboard, or train without "
+                "--log tensorboard."
             ) from error
         self._open = SummaryWriter
         self.folder = folder / "tensorboard"
