@@ -8,6 +8,7 @@ from cyclegan_course import networks
 from cyclegan_course.training.config import Config
 from cyclegan_course.training.deterministic import deterministic_mode
 from cyclegan_course.training.fast_step import FastStep
+from cyclegan_course.training.levers import Levers
 from cyclegan_course.training.state import build_state
 
 
@@ -98,7 +99,7 @@ class TestMode:
         for deterministic in (False, True):
             config = Config(size=32, n_blocks=1, ngf=4, ndf=4, steps=1, deterministic=deterministic)
             state = build_state(config, torch.device("cpu"))
-            kinds = [type(layer) for layer in FastStep(state, config).model.modules()]
+            kinds = [type(layer) for layer in FastStep(state, config, Levers()).model.modules()]
             assert kinds.count(networks.MirrorPad2d) == (8 if deterministic else 0)
             assert kinds.count(nn.ReflectionPad2d) == (0 if deterministic else 8)
 

@@ -20,6 +20,7 @@ from cyclegan_course.training.levers import (
     best_levers,
     expected_seconds,
     step_operations,
+    without_compiler,
 )
 from cyclegan_course.training.state import build_state
 
@@ -447,7 +448,7 @@ class TestCompiled:
             network.forward = fail
 
         monkeypatch.setattr(nn.Module, "compile", no_compiler)
-        eager = fast_step(config(), ALL)
+        eager = fast_step(config(), without_compiler(COMPILED))
         fallen = fast_step(config(), COMPILED)
         expected, found = make_steps(eager, 4), make_steps(fallen, 4)
         assert found == expected

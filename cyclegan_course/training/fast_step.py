@@ -19,7 +19,7 @@ from cyclegan_course.cyclegan import CycleGAN, Objective
 from cyclegan_course.datasets import TensorPool
 from cyclegan_course.training.config import Config
 from cyclegan_course.training.distributed import Workers
-from cyclegan_course.training.levers import Levers, best_levers
+from cyclegan_course.training.levers import Levers, best_levers, without_compiler
 from cyclegan_course.training.state import State
 
 WARM_UP_STEPS = 3  # before a recording: cuDNN chooses its kernels and Adam makes its moments
@@ -162,7 +162,9 @@ class FastStep:
                 terms_D = self.losses_D(self.model, real_A, real_B, fake_A, fake_B, self.objective)
             sum((terms_G | terms_D).values()).backward()
         except Exception as error:  # whatever a missing or broken compiler raises
+            self.levers = without_compiler(self.levers)
             self.model = fast_twin(self.state.model, self.levers, self.config.deterministic)
+            _set_adam(self.state, self.levers)
             self.notes.append(
                 f"torch.compile does not work here ({type(error).__name__}), so the training goes "
                 "on without it: the same step, a little slower."
@@ -273,8 +275,8 @@ def fast_twin(model: CycleGAN, levers: Levers, deterministic: bool) -> CycleGAN:
 
     The parameters are shared, so that training one trains both; `model` computes as before.
     """
-    if levers.channels_last:
-        model.to(memory_format=torch.channels_last)
+    layout = torch.channels_last if levers.channels_last else torch.contiguous_format
+    model.to(memory_format=layout)
     shared = {id(parameter): parameter for parameter in model.parameters()}
     twin = copy.deepcopy(model, shared)
     for chain in [module for module in twin.modules() if isinstance(module, nn.Sequential)]:

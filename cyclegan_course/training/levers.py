@@ -5,7 +5,7 @@ gradients of `cyclegan.training_step`, up to the rounding of the precision.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -29,7 +29,7 @@ class Levers:
             matrix products) or "bfloat16" (autocast).
         channels_last: pictures and weights in memory as (N, H, W, C).
         layout_norm: `networks.LayoutInstanceNorm`, which keeps channels_last.
-        library_pad: `networks.LibraryPad2d`, which a compiler leaves alone.
+        library_pad: `networks.LibraryPad2d`, which autocast and a compiler leave alone.
         fold_edge: the last convolution as `networks.FoldedConv2d`.
         fused_adam: all parameters in one kernel.
         compiled: the losses and their backward through `torch.compile`.
@@ -76,16 +76,21 @@ def best_levers(config: Config, device: torch.device) -> Levers:
         # On a CPU it pays for compiled layers only, where the norm is one pass over the numbers.
         channels_last=on_gpu or compiled,
         layout_norm=on_gpu or compiled,
-        library_pad=on_cpu and compiled,
-        # The last layers, forward and backward, of two pictures at 128 px on one CPU core: 26 ms
-        # plain, 16 folded; compiled 24 plain, 26 folded.
-        fold_edge=on_cpu and bf16 and not compiled,
+        library_pad=on_cpu,
+        fold_edge=on_cpu and bf16,
         fused_adam=True,
         compiled=compiled,
         cuda_graph=on_gpu,
         # What the process keeps, nothing else gets: fair for a long run, not for a lesson.
         keep_memory=on_cpu and compiled,
     )
+
+
+def without_compiler(levers: Levers) -> Levers:
+    """What is left where compiling fails; on a CPU channels_last paid only with it."""
+    if levers.cuda_graph:
+        return replace(levers, compiled=False)
+    return replace(levers, compiled=False, channels_last=False, layout_norm=False)
 
 
 def expected_seconds(config: Config, device: torch.device) -> float:
