@@ -321,7 +321,6 @@ def run_all(
 
     plan = make_plan(device, sizes, batches, None, ngf)
     # At the other shapes also the form that may be faster there.
-    plan[1:] = [(shape, [*names, f"{FAST}, compiled"]) for shape, names in plan[1:]]
     results = Results(device, [shape for shape, _ in plan])
     first = results.shapes[0]
     for name in PIECES:

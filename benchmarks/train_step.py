@@ -47,7 +47,8 @@ from cyclegan_course.training.state import build_state
 BLOCKS = {128: 6, 256: 9}  # residual blocks of the reference's generators; else 6
 TEXTBOOK, FAST = "textbook", "fast step"
 FAST_FROM_DEVICE = f"{FAST}, pictures held on the device"
-MAIN = (TEXTBOOK, FAST)
+FAST_COMPILED = f"{FAST}, compiled"
+MAIN = (TEXTBOOK, FAST, FAST_COMPILED)
 PICTURES = 64  # of each domain, where batches are made too
 GIB = 2**30
 
@@ -95,7 +96,7 @@ def variants(device: str) -> dict[str, Variant]:
             name = lever.name.replace("_", " ") if value is True else value
             found[f"{name} alone"] = Variant(Levers(**{lever.name: value}))
     found[FAST] = Variant()
-    found[f"{FAST}, compiled"] = Variant(compile="on")
+    found[FAST_COMPILED] = Variant(compile="on")
     found[f"{FAST}, deterministic"] = Variant(deterministic=True)
     found[f"{FAST}, pictures from a list"] = Variant(pictures="list")
     found[FAST_FROM_DEVICE] = Variant(pictures="device")
