@@ -320,7 +320,6 @@ def run_all(
         return share * (end - time.monotonic())
 
     plan = make_plan(device, sizes, batches, None, ngf)
-    # At the other shapes also the form that may be faster there.
     results = Results(device, [shape for shape, _ in plan])
     first = results.shapes[0]
     for name in PIECES:

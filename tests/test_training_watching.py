@@ -233,12 +233,12 @@ class TestWatchers:
             return call
 
         monkeypatch.setattr(loop.FastStep, "__call__", taking(10.0, loop.FastStep.__call__))
-        monkeypatch.setattr(samples, "sample_grid", taking(3.0, samples.sample_grid))
+        monkeypatch.setattr(samples, "sample_grid", taking(6.0, samples.sample_grid))
         monkeypatch.setattr(samples, "measure_held_out", taking(0.1, samples.measure_held_out))
         diary = Diary()
         every = {"sample_every": 10.0, "measure_every": 20.0, "save_every": 1e9}
         run_it(replace(config, steps=30, **every), tmp_path / "run", diary)
-        # Samples take 3 of every 60 seconds; measures come when they were asked for.
+        # Samples take 6 of every 60 seconds; measures come when they were asked for.
         assert [step for _, step in diary.of("samples")] == [1, 7, 13, 19, 25, 30]
         assert [step for (step,) in diary.of("measures")] == [*range(2, 31, 2)]
 

@@ -37,7 +37,7 @@ from cyclegan_course.training.watching import (
 LOG_EVERY = 0.5  # seconds: reading the losses makes a device wait
 SPEED_OVER = 5.0  # seconds: images per second are those of the last moments, not since the start
 SAVING_SHARE = 0.02  # of the run's time, at most
-LOOKING_SHARE = 0.05  # the same for samples, and for measures: large pictures on a CPU take minutes
+LOOKING_SHARE = 0.1  # the same for samples, and for measures: large pictures on a CPU take minutes
 # Rows of the record, and sample grids, until they are thinned out: later they lie further apart.
 ROWS, GRIDS = 2000, 100
 
@@ -251,10 +251,10 @@ class _Loop:
         row = self._moment() | values
         self.state.measures.append(row)
         self.watchers.measures(row)
-        self.measured = self._looked(self.config.measure_every, began)
         *earlier, score = (samples.score(row, self.config.best) for row in self.state.measures)
         if math.isfinite(score) and not any(other <= score for other in earlier):
             self.save(best=True)
+        self.measured = self._looked(self.config.measure_every, began)
 
     _saved_step = -1
     _has_warned = False
@@ -286,9 +286,6 @@ class _Loop:
         pause = (time.perf_counter() - began) / SAVING_SHARE
         if self.config.save_every > 0:
             self.saved = now + max(0.0, pause - self.config.save_every)
-        if best and self.config.measure_every > 0:
-            pause = max(0.0, pause - self.config.measure_every)
-            self.measured = max(self.measured, now + pause)
 
     def _looked(self, every: float, began: float) -> float:
         """From when on to count to the next look: less often than asked for if looking is slow."""
