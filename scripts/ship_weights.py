@@ -15,7 +15,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from cyclegan_course import environment, metrics, worlds
-from cyclegan_course.cli import command_for, evaluate
+from cyclegan_course.cli.evaluate import evaluate
+from cyclegan_course.cli.train import command_for
 from cyclegan_course.images import whole_file, write_text
 from cyclegan_course.training import load_config
 from cyclegan_course.translate import available_names

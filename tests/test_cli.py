@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from cyclegan_course import cli
-from cyclegan_course.cli import command_for, main
+from cyclegan_course.cli import main
+from cyclegan_course.cli.train import command_for
 from cyclegan_course.errors import CourseError
 from cyclegan_course.training import FastStep, preset
 
@@ -76,8 +77,8 @@ def test_resume_goes_on_with_the_runs_own_settings(run_folder, capsys):
 
 
 def test_every_training_option_is_a_setting():
-    names = [name for _, name, _, _ in cli.TRAIN_OPTIONS]
-    assert sorted(names) == sorted(entry for entry in cli.Config.__dataclass_fields__)
+    names = [name for _, name, _, _ in cli.train.TRAIN_OPTIONS]
+    assert sorted(names) == sorted(entry for entry in cli.train.Config.__dataclass_fields__)
 
 
 def test_evaluate_prints_and_writes_a_table(run_folder, tmp_path, capsys):
@@ -126,7 +127,7 @@ def test_the_command_of_a_configuration_gives_it_back(changes, monkeypatch):
         seen.append(config)
         raise CourseError("that is enough")
 
-    monkeypatch.setattr(cli, "train", stand_in)
+    monkeypatch.setattr(cli.train, "train", stand_in)
     assert main(shlex.split(command_for(config))[1:]) == 1
     assert seen == [config]
 

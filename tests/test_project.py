@@ -73,7 +73,12 @@ def pages() -> list[tuple[Path, str]]:
 
 def test_the_project_is_found():
     names = {path.relative_to(ROOT).as_posix() for path in project_files()}
-    assert {"README.md", ".ci/run", "cyclegan_course/cli.py", "tests/test_project.py"} <= names
+    assert {
+        "README.md",
+        ".ci/run",
+        "cyclegan_course/cli/__init__.py",
+        "tests/test_project.py",
+    } <= names
     assert not any(name.startswith((".venv/", ".git/")) for name in names)
 
 
@@ -93,8 +98,16 @@ def test_ruff_is_content_with_code_and_notebooks(command):
 def declared() -> dict[str, Requirement]:
     """Dependencies of the package and of its tests, by name, as pyproject.toml has them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = project["dependencies"] + project["optional-dependencies"]["test"]
-    return {requirement.name: requirement for requirement in map(Requirement, lines)}
+    extras = project["optional-dependencies"]
+    found = {}
+    waiting = project["dependencies"] + extras["test"]
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        if requirement.name == project["name"]:  # the course itself with more of its extras
+            waiting += [line for extra in requirement.extras for line in extras[extra]]
+        else:
+            found[requirement.name] = requirement
+    return found
 
 
 def test_environment_yml_names_the_same_packages_and_minimum_versions():
@@ -219,7 +232,7 @@ def test_commands_on_the_pages_exist(page):
     commands = re.findall(r"^(?:uv run )?cyclegan-course (\w.*)$", text, flags=re.M)
     assert commands
     for command in commands:
-        cli._parser().parse_args(shlex.split(command, comments=True))  # exits if it is unknown
+        cli.make_parser().parse_args(shlex.split(command, comments=True))  # exits if it is unknown
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/README.md"])

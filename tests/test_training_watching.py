@@ -321,7 +321,7 @@ class TestRunFolder:
         commands = re.findall("^cyclegan-course .*", (folder / "README.md").read_text(), re.M)
         assert len(commands) == 3
         for command in commands:
-            options = cli._parser().parse_args(shlex.split(command)[1:])
+            options = cli.make_parser().parse_args(shlex.split(command)[1:])
             named = {str(value) for value in vars(options).values()}
             assert named & {"my run", "['my run']"}
 
