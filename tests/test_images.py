@@ -24,13 +24,22 @@ from cyclegan_course import images
 from cyclegan_course.errors import CourseError
 from cyclegan_course.images import (
     PICTURE_SUFFIXES,
+    Photo,
     find_pictures,
+    photo_to_picture,
+    photo_to_tensor,
     picture_to_tensor,
+    profiles,
+    read_photo,
     read_picture,
     remove_unfinished,
+    save_photo,
     save_picture,
+    shown,
+    tensor_to_photo,
     tensor_to_picture,
     to_array,
+    what_is_lost,
     whole_file,
 )
 
@@ -203,7 +212,7 @@ def test_out_of_memory(tmp_path, monkeypatch):
     def fail(image):
         raise MemoryError
 
-    monkeypatch.setattr(images, "to_rgb", fail)
+    monkeypatch.setattr(images.reading, "split", fail)
     with pytest.raises(CourseError, match="memory"):
         read_picture(tmp_path / "large.png")
 
@@ -286,13 +295,11 @@ def write_png16(path: Path, array: np.ndarray) -> None:
 
 @pytest.mark.parametrize("channels", [3, 4])
 def test_16_bit_rgb_png(tmp_path, channels):
-    """Pillow keeps the high byte: at most one level from exact rounding, black and white exact."""
+    """Read at 16 bits and rounded once."""
     values = np.stack([RAMP, RAMP[:, ::-1], RAMP // 2, np.full_like(RAMP, 65535)], axis=-1)
     write_png16(tmp_path / "deep.png", values[..., :channels])
     array = read(tmp_path / "deep.png").astype(float)
-    assert np.abs(array - values[..., :3] / 257).max() < 1
-    assert array[0, 0, 0] == 0
-    assert array[0, -1, 0] == 255
+    assert np.array_equal(array, (values[..., :3] / 257).round())
 
 
 def test_palette(tmp_path):
@@ -508,6 +515,180 @@ def test_no_metadata_is_carried_on(tmp_path):
     with Image.open(tmp_path / "b.png") as saved:
         assert "icc_profile" not in saved.info
         assert not dict(saved.getexif())
+
+
+# Profiles of a matrix and curves, as cameras and programs embed them.
+ADOBE_LIKE = {
+    "rXYZ": (0.60974, 0.31111, 0.01947),
+    "gXYZ": (0.20528, 0.62567, 0.06087),
+    "bXYZ": (0.14919, 0.06322, 0.74457),
+}
+
+
+def matrix_profile(curve: bytes) -> bytes:
+    """An RGB display profile with the primaries of Adobe RGB and the same curve three times."""
+    xyz = {
+        name: b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in values))
+        for name, values in (ADOBE_LIKE | {"wtpt": (0.9642, 1.0, 0.8249)}).items()
+    }
+    text = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"wide\0" + b"\0" * 78
+    tags = {"desc": text, "cprt": b"text\0\0\0\0none\0"} | xyz
+    tags |= dict.fromkeys(("rTRC", "gTRC", "bTRC"), curve)
+    place, table, body = 132 + 12 * len(tags), b"", b""
+    for name, content in tags.items():
+        table += name.encode() + struct.pack(">II", place + len(body), len(content))
+        body += content + b"\0" * (-len(content) % 4)
+    header = struct.pack(
+        ">I4sI4s4s4s", place + len(body), b"\0" * 4, 0x02100000, b"mntr", b"RGB ", b"XYZ "
+    )
+    header += b"\0" * 12 + b"acsp" + b"\0" * 28 + struct.pack(">3i", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+def parametric(kind: int, *values: float) -> bytes:
+    fixed = struct.pack(f">{len(values)}i", *(round(v * 65536) for v in values))
+    return b"para\0\0\0\0" + struct.pack(">HH", kind, 0) + fixed
+
+
+def sampled(points: np.ndarray) -> bytes:
+    values = (points * 65535).round().astype(">u2")
+    return b"curv\0\0\0\0" + struct.pack(">I", len(values)) + values.tobytes()
+
+
+CURVES = {
+    "gamma": b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)),
+    "identity": b"curv\0\0\0\0" + struct.pack(">I", 0),
+    "table": sampled(np.linspace(0, 1, 500) ** 1.8),
+    "parametric 0": parametric(0, 2.2),
+    "parametric 1": parametric(1, 2.2, 1.1, -0.1),
+    "parametric 2": parametric(2, 2.0, 1.05, -0.05, 0.0),
+    "parametric 3": parametric(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045),
+    "parametric 4": parametric(4, 2.4, 0.95, 0.04, 0.07, 0.05, 0.01, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_profile_at_16_bits_agrees_with_littlecms_at_8(name):
+    """The second implementation: Pillow's, on the 8-bit values, which both can represent."""
+    coarse = smooth_array()
+    profile = matrix_profile(CURVES[name])
+    converted = profiles.to_srgb(Photo(coarse.astype(np.uint16) * 257), profile)
+    image = Image.fromarray(coarse)
+    image.info["icc_profile"] = profile
+    expected = np.asarray(images.to_rgb(image)).astype(float)
+    assert np.abs(expected - coarse).mean() > 2  # it does something
+    assert np.abs(converted.rgb / 257 - expected).max() <= 1.5
+    assert converted.notes == ()
+
+
+def test_profile_at_16_bits_keeps_what_8_bits_cannot_tell_apart():
+    values = np.arange(30000, 30064, dtype=np.uint16)[None, :, None].repeat(3, 2)
+    converted = profiles.to_srgb(Photo(values), matrix_profile(CURVES["gamma"]))
+    assert len(np.unique(converted.rgb[..., 1])) > 50
+
+
+def test_16_bit_png_with_a_profile(tmp_path):
+    write_png16(tmp_path / "plain.png", RAMP[..., None].repeat(3, 2))
+    data = (tmp_path / "plain.png").read_bytes()
+    content = b"wide\0\0" + zlib.compress(swapped_profile())
+    extra = struct.pack(">I", len(content)) + b"iCCP" + content
+    extra += struct.pack(">I", zlib.crc32(b"iCCP" + content))
+    values = np.stack([RAMP, RAMP[:, ::-1], RAMP // 2], axis=-1)
+    write_png16(tmp_path / "plain.png", values)
+    data = (tmp_path / "plain.png").read_bytes()
+    (tmp_path / "icc.png").write_bytes(data[:33] + extra + data[33:])
+    photo = read_photo(tmp_path / "icc.png")
+    assert np.abs(photo.rgb.astype(int) - values[..., [1, 0, 2]]).max() < 40  # of 65535
+    assert "colour profile" in photo.notes
+
+
+@pytest.mark.parametrize("cut", [0, 50, 140, 300])
+def test_broken_profile_at_16_bits_is_ignored(cut):
+    photo = Photo(RAMP[..., None].repeat(3, 2))
+    profile = matrix_profile(CURVES["gamma"])
+    assert profiles.to_srgb(photo, profile[:cut]).rgb is photo.rgb
+    assert profiles.to_srgb(photo, None) is photo
+
+
+def test_profile_of_tables_is_applied_at_8_bits_and_keeps_the_rest():
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    photo = Photo(RAMP[..., None].repeat(3, 2))
+    result = profiles._by_tables(photo, lab, is_gray=False)
+    assert np.abs(result.rgb.astype(int) - photo.rgb).max() <= 257
+    assert any("8 bits" in note for note in result.notes)
+
+
+# --- photos --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_value_of_a_photo_survives_the_tensor(dtype):
+    count = np.iinfo(dtype).max + 1
+    values = np.arange(count, dtype=dtype).reshape(16, -1, 1).repeat(3, 2)
+    tensor = photo_to_tensor(Photo(values))
+    assert (float(tensor.min()), float(tensor.max())) == (-1, 1)
+    assert np.array_equal(tensor_to_photo(tensor, dtype).rgb, values)
+
+
+def test_8_bit_photo_and_picture_give_the_same_tensor():
+    assert torch.equal(photo_to_tensor(Photo(random_array())), picture_to_tensor(random_array()))
+
+
+@pytest.mark.parametrize("white", [255, 65535])
+def test_transparency_over_white(white):
+    dtype = np.uint8 if white == 255 else np.uint16
+    rgb = np.full((1, 3, 3), white // 5, dtype)
+    alpha = np.array([[white, 0, white // 3]], dtype)
+    photo = Photo(rgb, alpha)
+    expected = torch.tensor([-0.6, 1.0, 1 - 1.6 / 3])
+    assert torch.allclose(photo_to_tensor(photo)[0, 0], expected, atol=1e-4)
+    assert np.asarray(photo_to_picture(photo))[0, :, 0].tolist() == [51, 255, 187]
+
+
+def test_alpha_takes_the_depth_of_the_result():
+    alpha = np.array([[0, 128, 255]], np.uint8)
+    photo = tensor_to_photo(torch.zeros(3, 1, 3), np.uint16, alpha)
+    assert photo.alpha.tolist() == [[0, 128 * 257, 65535]]
+    assert photo.rgb.dtype == np.uint16
+    back = tensor_to_photo(torch.zeros(3, 1, 3), np.uint8, photo.alpha)
+    assert np.array_equal(back.alpha, alpha)
+    with pytest.raises(CourseError, match="size"):
+        tensor_to_photo(torch.zeros(3, 2, 3), np.uint8, alpha)
+
+
+DEEP = np.random.default_rng(3).integers(0, 65536, (9, 11, 4), dtype=np.uint16)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".TIFF", ".webp", ".jpg"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("with_alpha", [False, True])
+def test_saved_photo_keeps_what_the_format_can_hold(tmp_path, suffix, bits, with_alpha):
+    values = DEEP if bits == 16 else (DEEP >> 8).astype(np.uint8)
+    photo = Photo(values[..., :3], values[..., 3] if with_alpha else None)
+    path = save_photo(photo, tmp_path / "new" / f"a{suffix}")
+    saved, lost = read_photo(path), what_is_lost(photo, path)
+    lossless = suffix not in (".webp", ".jpg")
+    assert (saved.rgb.dtype == np.uint16) == (bits == 16 and lossless)
+    assert (saved.alpha is not None) == (with_alpha and suffix != ".jpg")
+    assert ("bits" in lost) == (bits == 16 and not lossless)
+    assert ("transparency" in lost) == (with_alpha and suffix == ".jpg")
+    if lossless:
+        assert np.array_equal(saved.rgb, photo.rgb)
+        assert not with_alpha or np.array_equal(saved.alpha, photo.alpha)
+        with Image.open(path) as image:  # another reader agrees about the size
+            assert image.size == (11, 9)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_photo_with_another_suffix_is_refused(tmp_path):
+    with pytest.raises(CourseError, match="has to end in"):
+        save_photo(Photo(random_array()), tmp_path / "a.gif")
+
+
+def test_a_path_is_shown_on_one_line():
+    assert shown("plain/name é.png") == "plain/name é.png"
+    assert shown("two\nlines") == r"'two\nlines'"
+    assert len(shown("x" * 5000)) < 250
 
 
 # --- tensors -------------------------------------------------------------------------------------
@@ -826,7 +1007,7 @@ def test_find_pictures(tmp_path):
 def test_every_suffix_is_found(tmp_path):
     for suffix in PICTURE_SUFFIXES:
         (tmp_path / f"a{suffix.upper()}").write_bytes(b"")
-    assert len(find_pictures(tmp_path)) == len(PICTURE_SUFFIXES) == 8
+    assert len(find_pictures(tmp_path)) == len(PICTURE_SUFFIXES) == 9
 
 
 def test_pictures_below_a_hidden_folder_are_found_when_it_is_asked_for(tmp_path):

@@ -11,8 +11,20 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+from cyclegan_course import environment
+from cyclegan_course.cli import main
 from cyclegan_course.errors import CourseError
-from cyclegan_course.images import picture_to_tensor, save_picture, tensor_to_picture
+from cyclegan_course.images import (
+    Photo,
+    photo_to_tensor,
+    picture_to_tensor,
+    read_photo,
+    save_photo,
+    save_picture,
+    tensor_to_photo,
+    tensor_to_picture,
+)
+from cyclegan_course.images.photo import to_depth
 from cyclegan_course.networks import ResnetGenerator, init_weights
 from cyclegan_course.translate import (
     Translator,
@@ -25,6 +37,10 @@ from cyclegan_course.translate import (
     translate_files,
     weights_folder,
 )
+from cyclegan_course.translate import translator as translator_module
+from cyclegan_course.translate.files import plan_files
+from cyclegan_course.translate.photos import resize
+from cyclegan_course.translate.tiles import translate_in_strips
 
 SHAPE = {"ngf": 4, "n_blocks": 1, "n_down": 2, "edge_kernel": 7}
 CARD = {
@@ -466,7 +482,183 @@ def test_no_gradients_and_same_result_twice(translator):
 def test_transparent_picture_is_translated_over_white(translator):
     clear = Image.new("RGBA", (24, 24), (0, 0, 0, 0))
     white = Image.new("RGB", (24, 24), "white")
-    assert np.array_equal(np.asarray(translator(clear)), np.asarray(translator(white)))
+    result = np.asarray(translator(clear))
+    assert np.array_equal(result[..., :3], np.asarray(translator(white)))
+    assert np.array_equal(result[..., 3], np.zeros((24, 24)))
+
+
+def deep_photo(width: int, height: int, alpha: bool = False, seed: int = 0) -> Photo:
+    rng = np.random.default_rng(seed)
+    rgb = rng.integers(0, 65536, (height, width, 3), dtype=np.uint16)
+    return Photo(rgb, rng.integers(0, 65536, (height, width), dtype=np.uint16) if alpha else None)
+
+
+@pytest.mark.parametrize("working_size", [0, 16])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("has_alpha", [False, True])
+def test_photo_keeps_depth_size_and_transparency(translator, working_size, dtype, has_alpha):
+    deep = deep_photo(37, 20, has_alpha)
+    photo = Photo(
+        to_depth(deep.rgb, dtype), None if deep.alpha is None else to_depth(deep.alpha, dtype)
+    )
+    result = translator.translate_photo(photo, working_size)
+    assert (result.rgb.dtype, result.size) == (dtype, photo.size)
+    assert (result.alpha is None) == (not has_alpha)
+    if has_alpha:
+        assert np.array_equal(result.alpha, photo.alpha)
+        assert result.alpha.dtype == dtype
+
+
+def test_16_bits_are_not_rounded_to_8(translator):
+    """The network's own output, at 65536 levels: more than 256 of them are met."""
+    photo = deep_photo(64, 48)
+    with torch.no_grad():
+        direct = translator.net(photo_to_tensor(photo)[None])
+    result = translator.translate_photo(photo, "full").rgb
+    assert np.array_equal(result, tensor_to_photo(direct, np.uint16).rgb)
+    assert len(np.unique(result % 257)) > 200  # 8-bit values times 257 leave no remainder
+
+
+def test_16_bit_pictures_are_reduced_and_enlarged_as_8_bit_ones(translator):
+    """The same picture at both depths, through working size: equal but for the rounding."""
+    picture = random_picture(90, 50).resize((180, 100), Image.Resampling.BICUBIC)
+    values = np.asarray(picture)
+    deep = translator.translate_photo(Photo(values.astype(np.uint16) * 257)).rgb
+    shallow = np.asarray(translator(picture)).astype(int)
+    assert np.abs(to_depth(deep, np.uint8).astype(int) - shallow).mean() < 3
+
+
+def test_resizing_16_bits_is_pillows_filter():
+    """A channel at a time in floats: what Pillow gives for the three colours at 8 bits."""
+    values = np.asarray(random_picture(60, 40))
+    deep = resize(Photo(values.astype(np.uint16) * 257), (23, 17), Image.Resampling.BICUBIC)
+    shallow = resize(Photo(values), (23, 17), Image.Resampling.BICUBIC)
+    assert np.abs(deep.rgb / 257 - shallow.rgb).max() <= 1
+    assert deep.rgb.dtype == np.uint16
+
+
+def test_modes_of_pillow(translator):
+    """Whatever goes in, colour comes out: RGBA for transparency, RGB for the rest."""
+    colour = random_picture(24, 20)
+    gray16 = Image.fromarray(np.asarray(colour)[..., 0].astype(np.uint16) * 257)
+    modes = {"L": "RGB", "1": "RGB", "P": "RGB", "CMYK": "RGB", "RGBA": "RGBA", "LA": "RGBA"}
+    for mode, expected in modes.items():
+        assert translator(colour.convert(mode)).mode == expected, mode
+    assert gray16.mode == "I;16"
+    result = np.asarray(translator(gray16))
+    gray8 = translator(Image.fromarray(np.asarray(colour)[..., 0]))
+    assert np.array_equal(result, np.asarray(gray8))
+    assert result.std(axis=2).max() > 0  # gray in, colour out
+
+
+def test_photos_together_are_photos_one_by_one(translator):
+    """Sizes, depths and transparency mixed; the order is kept."""
+    photos = [
+        Photo(np.asarray(random_picture(40, 30, 1))),
+        deep_photo(20, 18, alpha=True),
+        Photo(np.asarray(random_picture(40, 30, 2))),
+        deep_photo(160, 120),  # reduced to 64 x 48
+        Photo(np.asarray(random_picture(128, 96, 3))),  # this one too
+    ]
+    batches = []
+    translator.net.register_forward_pre_hook(lambda _net, args: batches.append(len(args[0])))
+    together = translator.translate_photos(photos)
+    assert batches == [2, 1, 2]
+    for photo, result in zip(photos, together, strict=True):
+        alone = translator.translate_photo(photo)
+        steps = np.abs(result.rgb.astype(int) - alone.rgb.astype(int)).max()
+        assert steps <= photo.white // 255
+        assert (result.size, result.rgb.dtype) == (photo.size, photo.rgb.dtype)
+    assert translator.translate_photos([]) == []
+
+
+# --- precision, strips ---------------------------------------------------------------------------
+
+
+def test_bfloat16_is_near_and_not_the_same(weights):
+    picture = random_picture(64, 64)
+    exact = np.asarray(load_translator("painting", device="cpu")(picture)).astype(int)
+    fast = load_translator("painting", device="cpu", precision="bfloat16")
+    rough = np.asarray(fast(picture)).astype(int)
+    assert 0 < np.abs(rough - exact).mean() < 6
+    assert fast.translate_tensor(picture_to_tensor(picture)[None]).dtype == torch.float32
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_automatic_precision(weights, monkeypatch, fast):
+    monkeypatch.setattr(environment, "has_fast_bfloat16", lambda _device: fast)
+    chosen = load_translator("painting", device="cpu", precision="auto").precision
+    assert chosen == ("bfloat16" if fast else "float32")
+
+
+def test_wrong_precision(weights):
+    with pytest.raises(CourseError, match="precision is one of"):
+        load_translator("painting", precision="float16")
+
+
+@pytest.mark.parametrize("tile", [-1, 1, 15, 2.5, "64", "all", None, True])
+def test_wrong_tile(weights, tile):
+    with pytest.raises(CourseError, match="tile is"):
+        load_translator("painting", tile=tile)
+
+
+def strips_seen(monkeypatch) -> list[int]:
+    """The heights of the strips of every picture that goes through the network in strips."""
+    seen = []
+
+    def spy(net, x, rows):
+        seen.append(rows)
+        return translate_in_strips(net, x, rows)
+
+    monkeypatch.setattr(translator_module, "translate_in_strips", spy)
+    return seen
+
+
+@pytest.mark.parametrize("size", [(64, 200), (200, 64), (61, 131), (5000, 1), (1, 5000)])
+def test_strips_change_nothing(weights, monkeypatch, size):
+    seen = strips_seen(monkeypatch)
+    x = picture_to_tensor(random_picture(*size))[None]
+    whole = load_translator("painting", device="cpu", tile=0).translate_tensor(x)
+    assert seen == []
+    strips = load_translator("painting", device="cpu", tile=32).translate_tensor(x)
+    assert seen == ([] if size[1] < 32 else [32])
+    assert strips.shape == x.shape
+    assert (strips - whole).abs().max() < 1e-3
+    assert (strips - whole).abs().mean() < 1e-5
+
+
+def test_strips_are_taken_when_memory_is_short(weights, monkeypatch):
+    """16 * ngf bytes a pixel are counted; with room for two pictures, three go one by one."""
+    seen = strips_seen(monkeypatch)
+    monkeypatch.setattr(translator_module, "ROOM_ON_CPU", 2 * 64 * 64 * 16 * SHAPE["ngf"])
+    translator = load_translator("painting", device="cpu")
+    batches = []
+    translator.net.register_forward_pre_hook(lambda _net, args: batches.append(len(args[0])))
+    for count in (2, 3):
+        translator.translate_tensor(torch.zeros(count, 3, 64, 64))
+    assert (batches, seen) == ([2, 1, 1, 1], [])
+    picture = random_picture(128, 80)
+    result = translator(picture, "full")
+    assert seen == [16]  # a quarter of the room: 8192 pixels would be 16 rows
+    whole = load_translator("painting", device="cpu", tile=0)(picture, "full")
+    assert np.abs(np.asarray(result).astype(int) - np.asarray(whole)).max() <= 1
+
+
+def test_strips_in_bfloat16(weights):
+    x = picture_to_tensor(random_picture(64, 96))[None]
+    load = lambda tile: load_translator("painting", device="cpu", tile=tile, precision="bfloat16")  # noqa: E731
+    whole, strips = load(0).translate_tensor(x), load(32).translate_tensor(x)
+    assert (strips - whole).abs().mean() < 0.02
+
+
+def test_another_kind_of_network_stays_in_one_piece(monkeypatch):
+    monkeypatch.setattr(translator_module, "ROOM_ON_CPU", 0)
+    card = {"generator": SHAPE}
+    picture = random_picture(20, 20)
+    plain = Translator(torch.nn.Identity(), card, device="cpu")
+    assert np.array_equal(np.asarray(plain(picture)), np.asarray(picture))
+    with pytest.raises(CourseError, match="Only a ResnetGenerator"):
+        Translator(torch.nn.Identity(), card, device="cpu", tile=16)(picture)
 
 
 @pytest.mark.parametrize(
@@ -482,7 +674,7 @@ def test_lack_of_memory_says_what_to_do(translator, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(translator.net, "forward", fail)
-    with pytest.raises(CourseError, match="lower working size"):
+    with pytest.raises(CourseError, match=r"lower working size \(--working-size 512\).*--tile"):
         translator(random_picture(20, 20))
 
 
@@ -536,15 +728,158 @@ def test_a_folder_with_an_unreadable_picture(translator, inputs, tmp_path):
         inputs / "sub" / "cat.png",
     ]
     assert isinstance(results.pop(inputs / "broken.jpg"), CourseError)
-    assert [path.name for path in results.values()] == [
+    assert [path.relative_to(out).as_posix() for path in results.values()] == [
         "Dog_painting.png",
         "cat_painting.png",
-        "cat_painting_2.png",
+        "sub/cat_painting.png",
     ]
-    assert sorted(out.iterdir()) == sorted(results.values())
+    assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(results.values())
     for source, target in results.items():
         with Image.open(target) as result:
             assert np.array_equal(np.asarray(result), np.asarray(translator(source)))
+
+
+def targets(paths, out, suffix=".png") -> list[str]:
+    jobs = plan_files(paths, "painting", out, suffix)
+    return [job.target.relative_to(out).as_posix() for job in jobs]
+
+
+def test_names_of_results(tmp_path):
+    """Nothing is read for the plan: the files may be empty."""
+    for name in ("a/cat.jpg", "a/cat.png", "a/dog.png", "b/dog.png", "b/sub/dog.png", "a/Eve.PNG"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    a, b, out = tmp_path / "a", tmp_path / "b", tmp_path / "out"
+    expected = ["Eve_painting.png", "cat_jpg_painting.png", "cat_png_painting.png"]
+    assert targets([a], out) == [*expected, "dog_painting.png"]
+    both = [*expected, "dog_png_painting.png", "dog_png_painting_2.png", "sub/dog_painting.png"]
+    assert targets([a, b], out) == both
+    assert targets([a, a / "dog.png"], out) == targets([a], out)  # each picture once
+    assert targets(a / "dog.png", out, "TIF") == ["dog_painting.tif"]
+
+
+@pytest.mark.parametrize("batch", [2, 3, 100])
+def test_batches_give_the_same_files(translator, inputs, tmp_path, batch):
+    alone = dict(translate_files([inputs], translator, tmp_path / "alone"))
+    together = dict(translate_files([inputs], translator, tmp_path / "together", batch=batch))
+    assert list(together) == list(alone)
+    for source, path in alone.items():
+        other = together[source]
+        if isinstance(path, CourseError):
+            assert str(other) == str(path)
+            continue
+        assert other.relative_to(tmp_path / "together") == path.relative_to(tmp_path / "alone")
+        with Image.open(path) as a, Image.open(other) as b:
+            assert np.abs(np.asarray(a).astype(int) - np.asarray(b).astype(int)).max() <= 1
+
+
+def test_a_batch_too_large_for_the_memory_goes_one_by_one(
+    translator, inputs, tmp_path, monkeypatch
+):
+    forward = translator.net.forward
+
+    def small(x):
+        if len(x) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(x)
+
+    save_picture(random_picture(24, 24, 4), inputs / "Second.png")
+    monkeypatch.setattr(translator.net, "forward", small)
+    results = dict(translate_files([inputs], translator, tmp_path / "out", batch=8))
+    failed = [path for path, result in results.items() if isinstance(result, CourseError)]
+    assert failed == [inputs / "broken.jpg"]
+
+
+@pytest.mark.parametrize("batch", [0, -1, 1.5, True, "2"])
+def test_wrong_batch(translator, inputs, tmp_path, batch):
+    with pytest.raises(CourseError, match="batch"):
+        translate_files([inputs], translator, tmp_path / "out", batch=batch)
+
+
+@pytest.mark.parametrize("suffix", ["gif", ".bmp", "", "png.exe", "a/png"])
+def test_wrong_suffix(translator, inputs, tmp_path, suffix):
+    with pytest.raises(CourseError, match="can be saved as"):
+        translate_files([inputs], translator, tmp_path / "out", suffix=suffix)
+    assert not (tmp_path / "out").exists()
+
+
+def test_done_pictures_are_skipped(translator, inputs, tmp_path):
+    (inputs / "broken.jpg").unlink()
+    out = tmp_path / "out"
+    first = dict(translate_files([inputs], translator, out))
+    assert list(translate_files([inputs], translator, out, skip_existing=True)) == []
+    first[inputs / "cat.png"].unlink()
+    later = first[inputs / "Dog.jpg"].stat().st_mtime + 10
+    os.utime(inputs / "Dog.jpg", (later, later))  # changed after it was translated
+    again = dict(translate_files([inputs], translator, out, skip_existing=True))
+    assert again == {path: first[path] for path in (inputs / "Dog.jpg", inputs / "cat.png")}
+
+
+def test_faults_are_said_when_done_pictures_are_skipped(translator, inputs, tmp_path):
+    (tmp_path / "empty").mkdir()
+    places = [inputs, tmp_path / "empty", tmp_path / "nowhere.png"]
+    for _ in range(2):
+        results = translate_files(places, translator, tmp_path / "out", skip_existing=True)
+        failed = [path for path, result in results if isinstance(result, CourseError)]
+        assert failed == [inputs / "broken.jpg", *places[1:]]
+
+
+def test_progress_knows_the_number(translator, inputs, tmp_path):
+    totals = []
+
+    def progress(results, total):
+        totals.append(total)
+        return results
+
+    results = list(translate_files([inputs], translator, tmp_path / "out", progress=progress))
+    assert totals == [len(results)] == [4]
+
+
+def test_an_interrupted_run_leaves_whole_files(translator, inputs, tmp_path, monkeypatch):
+    """Ctrl-C while the second picture is written: the first is whole, and nothing else is there."""
+    out = tmp_path / "out"
+    results = translate_files([inputs], translator, out)
+    next(results)
+    save = Image.Image.save
+
+    def half(self, file, **options):
+        save(self, file, **options)
+        file.truncate(20)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        list(results)
+    assert [path.name for path in out.rglob("*")] == ["Dog_painting.png"]
+    monkeypatch.undo()
+    rest = dict(translate_files([inputs], translator, out, skip_existing=True))
+    assert inputs / "Dog.jpg" not in rest
+    assert len(rest) == 3
+
+
+def test_depth_and_transparency_through_files(translator, tmp_path):
+    photo = deep_photo(40, 30, alpha=True)
+    save_photo(photo, tmp_path / "in" / "deep.tif")
+    for suffix in ("png", "tif"):
+        ((_, path),) = translate_files(
+            tmp_path / "in", translator, tmp_path / suffix, suffix=suffix
+        )
+        result, expected = read_photo(path), translator.translate_photo(photo)
+        assert result.rgb.dtype == np.uint16
+        assert np.array_equal(result.rgb, expected.rgb)
+        assert np.array_equal(result.alpha, photo.alpha)
+    ((_, path),) = translate_files(tmp_path / "in", translator, tmp_path / "webp", suffix="webp")
+    assert read_photo(path).alpha is not None
+    ((_, path),) = translate_files(tmp_path / "in", translator, tmp_path / "jpg", suffix="jpg")
+    assert (read_photo(path).alpha, read_photo(path).white) == (None, 255)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
+def test_narrow_files(translator, tmp_path, size):
+    path = save_picture(random_picture(*size), tmp_path / "narrow.png")
+    for working_size in (None, "full"):
+        ((_, result),) = translate_files(path, translator, tmp_path / "out", working_size)
+        assert read_photo(result).size == size
 
 
 def test_results_come_one_by_one(translator, inputs, tmp_path):
@@ -574,9 +909,9 @@ def test_the_same_file_twice_is_translated_once(translator, inputs, tmp_path):
 
 def test_second_run_replaces_the_results(translator, inputs, tmp_path):
     first = dict(translate_files([inputs], translator, tmp_path / "out"))
-    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    names = sorted((tmp_path / "out").rglob("*"))
     second = dict(translate_files([inputs], translator, tmp_path / "out"))
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == names
+    assert sorted((tmp_path / "out").rglob("*")) == names
     assert second[inputs / "cat.png"] == first[inputs / "cat.png"]
 
 
@@ -585,7 +920,7 @@ def test_results_inside_the_input_folder_are_no_inputs(translator, inputs):
     first = list(translate_files([inputs], translator, out))
     second = list(translate_files([inputs], translator, out))
     assert [path for path, _ in first] == [path for path, _ in second]
-    assert len(list(out.iterdir())) == 3
+    assert len([path for path in out.rglob("*") if path.is_file()]) == 3
 
 
 @pytest.mark.parametrize("name", ["cat_painting.png", "CAT_Painting.png"])
@@ -625,7 +960,7 @@ def test_full_disk_is_said_for_each_picture(translator, inputs, tmp_path, monkey
     results = list(translate_files([inputs], translator, tmp_path / "out"))
     assert len(results) == 4
     assert all(isinstance(result, CourseError) for _, result in results)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
 def test_other_suffix(translator, inputs, tmp_path):
@@ -633,3 +968,88 @@ def test_other_suffix(translator, inputs, tmp_path):
     ((_, path),) = translate_files(files, translator, tmp_path / "out", suffix=".jpg")
     with Image.open(path) as result:
         assert (path.name, result.format) == ("cat_painting.jpg", "JPEG")
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def command(*arguments: object) -> int:
+    return main(["translate", "--device", "cpu", *map(str, arguments)])
+
+
+def test_command_mirrors_folders_and_sums_up(weights, inputs, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert command(inputs, "--out", out, "--suffix", "jpg", "--batch", 3, "--tile", 16) == 1
+    found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
+    assert found == ["Dog_painting.jpg", "cat_painting.jpg", "sub/cat_painting.jpg"]
+    printed, errors = capsys.readouterr()
+    assert printed.splitlines()[-1] == f"3 translated, 1 failed ({inputs / 'broken.jpg'})."
+    assert len(errors.splitlines()) == 1
+    assert "broken.jpg" in errors
+    again = command(inputs, "--out", out, "--suffix", "jpg", "--skip-existing")
+    assert again == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("0 translated, 3 were there already, 1 failed")
+
+
+def test_command_with_one_picture_needs_no_sum(weights, inputs, tmp_path, capsys):
+    assert command(inputs / "cat.png", "--out", tmp_path / "out") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == f"{inputs / 'cat.png'} -> {tmp_path / 'out' / 'cat_painting.png'}"
+
+
+def test_command_names_only_some_failures(weights, tmp_path, capsys):
+    for i in range(7):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{i}.png").write_text("no picture")
+    assert command(tmp_path / "in", "--out", tmp_path / "out") == 1
+    assert "4.png and 2 more)." in capsys.readouterr().out
+
+
+def test_command_has_no_bar_where_there_is_no_terminal(weights, inputs, tmp_path, capsys):
+    command(inputs, "--out", tmp_path / "out")
+    assert "picture/s" not in capsys.readouterr().err
+
+
+def test_interrupted_command_says_how_to_go_on(weights, inputs, tmp_path, capsys, monkeypatch):
+    forward = Translator.translate_photos
+    calls = []
+
+    def third_is_interrupted(self, photos, working_size=None):
+        calls.append(photos)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return forward(self, photos, working_size)
+
+    (inputs / "broken.jpg").unlink()
+    monkeypatch.setattr(Translator, "translate_photos", third_is_interrupted)
+    assert command(inputs, "--out", tmp_path / "out") == 130
+    assert "1 of 3 pictures are left: go on with --skip-existing" in capsys.readouterr().out
+    monkeypatch.undo()
+    monkeypatch.setenv("CYCLEGAN_COURSE_WEIGHTS", str(weights))
+    assert command(inputs, "--out", tmp_path / "out", "--skip-existing") == 0
+    assert "1 translated, 2 were there already." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--device", "nonsense"], "device nonsense cannot be used"),
+        (["--tile", "3"], "tile is"),
+        (["--working-size", "-5"], "working size is"),
+        (["--batch", "0"], "batch is"),
+    ],
+)
+def test_wrong_options_are_one_sentence(weights, inputs, tmp_path, capsys, options, says):
+    assert command(inputs, "--out", tmp_path / "out", *options) == 1
+    error = capsys.readouterr().err
+    assert says in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--tile", "--working-size"])
+def test_words_that_are_no_number(weights, inputs, capsys, option):
+    with pytest.raises(SystemExit):
+        command(inputs, option, "large")
+    assert "'large' is neither a number of pixels nor" in capsys.readouterr().err

@@ -51,7 +51,7 @@ def weights_folder() -> Path:
     chosen = os.environ.get(WEIGHTS_VARIABLE)
     if chosen:
         return Path(chosen).expanduser()
-    return Path(__file__).resolve().parent.parent / "data" / "weights"
+    return Path(__file__).resolve().parents[2] / "data" / "weights"
 
 
 def available_names(folder: str | os.PathLike | None = None) -> list[str]:
