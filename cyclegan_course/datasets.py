@@ -1,28 +1,35 @@
 """Pictures to train on: worlds and folders behind one interface, unpaired batches, image pool."""
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from cyclegan_course import environment, worlds
+from cyclegan_course import environment, inspection, worlds
 from cyclegan_course.errors import CourseError
-from cyclegan_course.images import find_pictures, read_picture
-
-FOLDERS = ("trainA", "trainB", "testA", "testB")
+from cyclegan_course.folders import FOLDERS as FOLDERS
+from cyclegan_course.folders import DataFolders, find_folders, read_folders
+from cyclegan_course.picture_files import PictureFiles
+from cyclegan_course.picture_files import read_all as read_all
+from cyclegan_course.picture_files import resize_short_side as resize_short_side
 
 
 @dataclass(frozen=True)
 class Source:
-    """Two domains, each a sequence of uint8 arrays (H, W, 3); nothing says who belongs to whom."""
+    """Two domains, each a sequence of uint8 arrays (H, W, 3); nothing says who belongs to whom.
+
+    Attributes:
+        name: a plain word for the data.
+        domain_A, domain_B: what the domains are called.
+        train_A, train_B, test_A, test_B: the pictures.
+        skipped: one sentence for each file that could not be used.
+        notes: sentences on the data that are worth saying before a training.
+    """
 
     name: str
     domain_A: str
@@ -32,24 +39,27 @@ class Source:
     test_A: Sequence[np.ndarray]
     test_B: Sequence[np.ndarray]
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def open_source(
-    data: str | Path,
+    data: str | Path | tuple[str, str],
     load_size: int,
     scenes: int = 2000,
     test_scenes: int = 48,
     progress: Callable[[Iterable], Iterable] = iter,
     memory: int | None = None,
 ) -> Source:
-    """Open a world by its name, or a folder that holds trainA and trainB (testA, testB if there).
+    """Open a world by its name, or pictures in folders.
 
-    A folder's pictures are kept in memory if all of them fit, and otherwise read again each time
-    they are asked for. Either way every file is read once here, so that a broken one is found
-    before the training and not in its third hour.
+    Of a domain without test pictures some are held out, see `folders.hold_out`. The pictures are
+    kept in memory if all of them fit, and otherwise read again each time they are asked for.
+    Either way every file is read once here, so that a broken one is found before the training and
+    not in its third hour.
 
     Args:
-        data: one of `worlds.WORLDS`, or a folder.
+        data: one of `worlds.WORLDS`; a folder that holds trainA and trainB (testA, testB if there
+            are any); the name of a downloaded set; or two folders, of A and of B.
         load_size: a world is drawn at this size; a folder's pictures get it as their short side.
         scenes: number of training scenes per domain of a world.
         test_scenes: number of held-out scenes per domain of a world.
@@ -57,13 +67,13 @@ def open_source(
         memory: bytes that a folder's pictures may take; by default `picture_memory()`.
 
     Raises:
-        CourseError: if it is neither, or the folder has no readable pictures of A or of B.
+        CourseError: if it is none of these, a folder has no readable pictures of A or of B, or
+            both domains are the same pictures.
     """
-    if str(data) in worlds.WORLDS:
-        return _world_source(str(data), load_size, scenes, test_scenes)
-    return _folder_source(
-        Path(data), load_size, progress, picture_memory() if memory is None else memory
-    )
+    if isinstance(data, str) and data in worlds.WORLDS:
+        return _world_source(data, load_size, scenes, test_scenes)
+    memory = picture_memory() if memory is None else memory
+    return _folder_source(find_folders(data), load_size, progress, memory)
 
 
 def picture_memory() -> int:
@@ -95,140 +105,20 @@ def _world_source(name: str, size: int, scenes: int, test_scenes: int) -> Source
 
 
 def _folder_source(
-    folder: Path, load_size: int, progress: Callable[[Iterable], Iterable], memory: int
+    where: DataFolders, load_size: int, progress: Callable[[Iterable], Iterable], memory: int
 ) -> Source:
-    if not folder.exists():
-        raise CourseError(
-            f"There is no folder {str(folder)!r}, and no world of that name; the worlds are "
-            f"{', '.join(worlds.WORLDS)}."
-        )
-    if not folder.is_dir():
-        raise CourseError(
-            f"{str(folder)!r} is a file; give the folder that holds trainA and trainB."
-        )
-    for name in ("trainA", "trainB"):
-        if not (folder / name).is_dir():
-            raise CourseError(
-                f"{str(folder)!r} has no folder {name}: put pictures of one domain into trainA and "
-                "pictures of the other into trainB (and some more into testA and testB)."
-            )
-    paths = {
-        name: find_pictures(folder / name) if (folder / name).is_dir() else [] for name in FOLDERS
-    }
-    bytes_needed = sum(
-        _bytes_in_memory(path, load_size) for name in FOLDERS for path in paths[name]
-    )
-    pictures: dict[str, Sequence[np.ndarray]] = {}
-    skipped: list[str] = []
-    for name in FOLDERS:
-        pictures[name], problems = read_all(
-            paths[name], load_size, progress, keep=bytes_needed <= memory
-        )
-        skipped += problems
-        if name.startswith("train") and not pictures[name]:
-            reason = f" ({len(problems)} could not be read: {problems[0]})" if problems else ""
-            raise CourseError(
-                f"{str(folder / name)!r} holds no readable picture{reason}; put JPEG, PNG or WebP "
-                "files there."
-            )
+    opened = read_folders(where, load_size, progress, memory)
     return Source(
-        name=folder.resolve().name,
-        domain_A="A",
-        domain_B="B",
-        train_A=pictures["trainA"],
-        train_B=pictures["trainB"],
-        # Without test folders the first training pictures stand in; the samples then show
-        # pictures that the networks have seen.
-        test_A=pictures["testA"] or pictures["trainA"][:48],
-        test_B=pictures["testB"] or pictures["trainB"][:48],
-        skipped=tuple(skipped),
+        name=where.name,
+        domain_A=where.domain_A,
+        domain_B=where.domain_B,
+        train_A=opened.train("A"),
+        train_B=opened.train("B"),
+        test_A=opened.test("A"),
+        test_B=opened.test("B"),
+        skipped=tuple(problem.reason for problem in opened.skipped),
+        notes=inspection.make_report(opened).sentences(),
     )
-
-
-def read_all(
-    paths: Sequence[Path],
-    load_size: int,
-    progress: Callable[[Iterable], Iterable] = iter,
-    keep: bool = True,
-) -> tuple[Sequence[np.ndarray], list[str]]:
-    """Read every picture once, its short side resized to `load_size`.
-
-    Args:
-        keep: keep the pictures; otherwise only their sizes, to read each again when it is used.
-
-    Returns:
-        The pictures as uint8 arrays (H, W, 3): a list if they are kept, else `PictureFiles`. And
-        one sentence for each file that was skipped.
-    """
-
-    def read(path: Path) -> np.ndarray | tuple[int, int] | str:
-        try:
-            picture = _read_resized(path, load_size)
-        except CourseError as error:
-            return str(error)
-        return picture if keep else picture.shape[:2]
-
-    with ThreadPoolExecutor(max_workers=4) as workers:
-        # The paths first: their number is known, so a progress bar shows the time left.
-        found = list(zip(progress(paths), workers.map(read, paths), strict=True))
-    good = [(path, what) for path, what in found if not isinstance(what, str)]
-    pictures = [picture for _, picture in good]
-    if not keep:
-        pictures = PictureFiles([path for path, _ in good], pictures, load_size)
-    return pictures, [what for _, what in found if isinstance(what, str)]
-
-
-def _read_resized(path: Path, load_size: int) -> np.ndarray:
-    return np.asarray(resize_short_side(read_picture(path), load_size))
-
-
-def _bytes_in_memory(path: Path, load_size: int) -> int:
-    """What a picture will take after resizing, by its header; 0 for a file that is none."""
-    with contextlib.suppress(Exception), Image.open(path) as image:
-        width, height = _resized(image.size, load_size)
-        return 3 * width * height
-    return 0
-
-
-class PictureFiles(Sequence):
-    """Pictures that are read from their files each time they are asked for.
-
-    Args:
-        paths: of files that were readable a moment ago.
-        sizes: (H, W) of each picture after resizing, known before it is read.
-        load_size: pixels of the short side after resizing.
-    """
-
-    def __init__(
-        self, paths: Sequence[Path], sizes: Sequence[tuple[int, int]], load_size: int
-    ) -> None:
-        self.paths, self.sizes, self.load_size = paths, sizes, load_size
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return PictureFiles(self.paths[index], self.sizes[index], self.load_size)
-        picture = _read_resized(self.paths[index], self.load_size)
-        if picture.shape[:2] != tuple(self.sizes[index]):
-            raise CourseError(
-                f"{self.paths[index]} has changed its size since the training began; leave the "
-                "pictures alone while it runs, then resume it."
-            )
-        return picture
-
-
-def resize_short_side(picture: Image.Image, size: int) -> Image.Image:
-    """The picture with its shorter side `size` pixels long, aspect kept (bicubic, antialiased)."""
-    return picture.resize(_resized(picture.size, size), Image.Resampling.BICUBIC)
-
-
-def _resized(sides: tuple[int, int], size: int) -> tuple[int, int]:
-    """Both sides scaled so that the shorter one is `size`."""
-    scale = size / min(sides)
-    first, second = (max(size, round(side * scale)) for side in sides)
-    return first, second
 
 
 def middle_square(picture: np.ndarray, side: int) -> np.ndarray:

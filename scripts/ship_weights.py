@@ -11,13 +11,19 @@ import argparse
 import json
 import re
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-from cyclegan_course import environment, metrics, worlds
-from cyclegan_course.cli.evaluate import evaluate
+from cyclegan_course import environment, worlds
 from cyclegan_course.cli.train import command_for
+from cyclegan_course.comparison import compare
 from cyclegan_course.images import whole_file, write_text
+from cyclegan_course.metrics.table import (
+    format_by_metric,
+    format_table,
+    row_from_dict,
+    row_to_dict,
+)
 from cyclegan_course.training import load_config
 from cyclegan_course.translate import available_names
 
@@ -46,6 +52,8 @@ FACTS = {
         "remark": SHARED_MACHINE,
     },
 } | {name: {"remark": SHARED_MACHINE} for name in ("night", "restoration", "superres", "editing")}
+# All numbers are in the cards; these fit on the page.
+SHOWN = ("psnr", "ssim", "blurred_psnr", "correspondence", "reconstruction", "distance", "kid")
 BEGIN, END = "<!-- begin results -->", "<!-- end results -->"
 
 
@@ -67,9 +75,10 @@ def ship(run: Path) -> None:
 
 
 def measure(name: str, data: str | None, count: int, size: int) -> None:
-    """Measure one pair of generators and keep the rows in its card."""
+    """Measure one pair of generators and keep the rows and their protocol in its card."""
     began = time.perf_counter()
-    rows = evaluate(name, data, count, size)
+    found = compare([name], data, count, size)
+    protocol = {key: found.protocol[key] for key in ("data", "resize", "features", "intervals")}
     card_file = WEIGHTS / f"{name}.json"
     card = json.loads(card_file.read_text())
     card["result"] = {
@@ -77,16 +86,17 @@ def measure(name: str, data: str | None, count: int, size: int) -> None:
         + (f" --data {Path(data).name}" if data else ""),
         "machine": environment.machine(),
         "seconds": round(time.perf_counter() - began),
-        "rows": [asdict(row) for row in rows],
+        "protocol": protocol,
+        "rows": [row_to_dict(row) for row in found.rows],
     }
     write_text(json.dumps(card, indent=2) + "\n", card_file)
-    print(metrics.format_table(rows), flush=True)
+    print(format_by_metric(found.rows), flush=True)
 
 
 def update_readme() -> None:
     """Write the table of all cards between the markers of data/README.md."""
     cards = [json.loads((WEIGHTS / f"{name}.json").read_text()) for name in ordered_names()]
-    rows = [metrics.Row(**row) for card in cards for row in card["result"]["rows"]]
+    rows = [row_from_dict(row) for card in cards for row in card["result"]["rows"]]
     trained = ["| name | trained with | steps | minutes | machine |", "|---|---|---:|---:|---|"]
     for card in cards:
         facts = card["trained"]
@@ -102,7 +112,7 @@ def update_readme() -> None:
     measured = ", ".join(f"`{card['result']['command']}`" for card in cards)
     sections = [
         BEGIN,
-        metrics.format_table(rows),
+        format_table(rows, SHOWN, intervals=True),
         f"Measured with {measured}.",
         "### How each pair was trained",
         "\n".join(trained),

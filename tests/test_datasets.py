@@ -1,13 +1,21 @@
 """Sources, unpaired batches as a pure function of the step, and the image pool's history rule."""
 
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from cyclegan_course import datasets, worlds
+from cyclegan_course import datasets, folders, worlds
 from cyclegan_course.datasets import ImagePool, UnpairedBatches, open_source, resize_short_side
 from cyclegan_course.errors import CourseError
+from cyclegan_course.picture_files import PictureFacts
+from cyclegan_course.training import Config
+from cyclegan_course.training.config import config_from_dict
 
 
 def numbered(count: int, size: int = 8) -> list[np.ndarray]:
@@ -193,6 +201,129 @@ class TestSources:
         assert resize_short_side(Image.new("RGB", (200, 100)), 50).size == (100, 50)
         assert resize_short_side(Image.new("RGB", (1, 1)), 24).size == (24, 24)
         assert resize_short_side(Image.new("RGB", (1, 300)), 24).size == (24, 7200)
+
+
+def bumps(count: int, seed: int = 0) -> np.ndarray:
+    """(count, 30, 30, 3) uint8: smooth random pictures, no two alike."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
+    return np.stack([np.asarray(Image.fromarray(one).resize((30, 30))) for one in coarse])
+
+
+def save_all(folder, pictures, first=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, pixels in enumerate(pictures, start=first):
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+
+
+class TestHoldingOut:
+    @pytest.fixture
+    def two(self, tmp_path):
+        save_all(tmp_path / "my photos", bumps(60, 1))
+        save_all(tmp_path / "paintings" / "Monet", bumps(40, 2))
+        return tmp_path / "my photos", tmp_path / "paintings"
+
+    def keys(self, pictures):
+        return {picture.tobytes() for picture in pictures}
+
+    def test_two_folders_give_parts_that_share_nothing(self, two):
+        source = open_source(two, 30)
+        assert (source.name, source.domain_A) == ("my-photos-paintings", "my-photos")
+        for train, test, count in (
+            (source.train_A, source.test_A, 60),
+            (source.train_B, source.test_B, 40),
+        ):
+            assert 1 <= len(test) <= count / 4
+            assert len(self.keys(train) | self.keys(test)) == len(train) + len(test) == count
+        assert any("held out" in note for note in source.notes)
+
+    def test_the_same_content_gives_the_same_choice_whatever_the_names(self, two, tmp_path):
+        before = self.keys(open_source(two, 30).test_A)
+        save_all(tmp_path / "other", bumps(60, 1)[::-1], first=500)
+        assert self.keys(open_source((tmp_path / "other", two[1]), 30).test_A) == before
+
+    def test_new_pictures_do_not_move_the_others(self, two):
+        before = open_source(two, 30)
+        save_all(two[0], bumps(50, 3), first=1000)
+        after = open_source(two, 30)
+        assert self.keys(before.test_A) < self.keys(after.test_A)
+        assert not self.keys(before.train_A) & self.keys(after.test_A)
+
+    def test_what_looks_like_a_held_out_picture_is_not_trained_on(self, two):
+        held_out = open_source(two, 30).test_A
+        mirrored = [picture[:, ::-1] for picture in held_out]
+        brighter = [(picture * 0.8 + 40).astype(np.uint8) for picture in held_out]
+        save_all(two[0], [*mirrored, *brighter], first=2000)
+        source = open_source(two, 30)
+        assert self.keys(held_out) <= self.keys(source.test_A)
+        copies = self.keys(mirrored) | self.keys(brighter)
+        assert not copies & self.keys(source.train_A)
+        assert any("look like one of these" in note for note in source.notes)
+
+    def test_files_that_are_read_later_are_split_alike(self, two):
+        here, later = open_source(two, 30), open_source(two, 30, memory=0)
+        for part in ("train_A", "train_B", "test_A", "test_B"):
+            assert isinstance(getattr(later, part), datasets.PictureFiles)
+            assert self.keys(getattr(later, part)) == self.keys(getattr(here, part))
+
+    def test_never_more_than_are_looked_at(self):
+        facts = [fake_facts(i) for i in range(1000)]
+        split = folders.hold_out(facts, "A")
+        assert len(split.held_out) == folders.MOST_HELD_OUT
+        assert len(split.train) == 1000 - folders.MOST_HELD_OUT
+
+    @pytest.mark.parametrize("count", [8, 9, 12, 20])
+    def test_at_least_one(self, count):
+        assert len(folders.hold_out([fake_facts(i) for i in range(count)], "A").held_out) >= 1
+
+    def test_of_few_pictures_or_of_copies_none_is_spared_and_it_is_said(self):
+        for facts in ([fake_facts(i) for i in range(7)], [fake_facts(0)] * 50):
+            split = folders.hold_out(facts, "cats")
+            assert (len(split.train), split.held_out) == (len(facts), [])
+            assert "cats" in split.sentence
+            assert "trained on" in split.sentence
+
+    def test_test_folders_win(self, tmp_path):
+        for part, count in (("trainA", 30), ("trainB", 31), ("testA", 3)):
+            save_all(tmp_path / part, bumps(count, count))
+        source = open_source(tmp_path, 30)
+        assert (len(source.train_A), len(source.test_A)) == (30, 3)
+        assert len(source.train_B) + len(source.test_B) == 31
+
+
+def fake_facts(index: int) -> PictureFacts:
+    thumbnail = np.random.default_rng(index).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    digest = hashlib.sha256(str(index).encode()).hexdigest()
+    lab = np.zeros((2, 3), np.float32)
+    return PictureFacts(Path(f"{index}.png"), (30, 30), "PNG", (), digest, thumbnail, lab)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("horse2zebra", "horse2zebra"), ("my cats!", "my-cats"), ("..", "pictures"), ("猫", "猫")],
+)
+def test_a_name_for_files(text, name):
+    assert folders.plain_name(text) == name
+    assert len(folders.plain_name(text * 100)) <= 60
+
+
+def test_a_downloaded_set_opens_by_its_name(tmp_path, monkeypatch):
+    for part in ("trainA", "trainB"):
+        save_all(tmp_path / "horse2zebra" / part, bumps(4, ord(part[-1])))
+    monkeypatch.setattr("cyclegan_course.downloads.find_downloaded", lambda name: tmp_path / name)
+    monkeypatch.chdir(tmp_path / "horse2zebra")
+    assert len(open_source("horse2zebra", 24).train_A) == 4
+
+
+def test_a_run_on_two_folders_knows_its_data(tmp_path):
+    config = Config(data=["a", "b"], steps=1)
+    assert config.data == ("a", "b")
+    again = config_from_dict(json.loads(json.dumps(asdict(config))))
+    assert again == config
+    assert config.loaded_size == 72
+    with pytest.raises(CourseError, match="two folders"):
+        Config(data=("a", "b", "c"), steps=1)
+    with pytest.raises(CourseError, match="plain word"):
+        Config(name="my cats", steps=1)
 
 
 def test_held_out_scenes_of_a_source_are_not_pairs():

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -14,6 +13,8 @@ from torch import Tensor
 
 from cyclegan_course import metrics, worlds
 from cyclegan_course.errors import CourseError
+from cyclegan_course.metrics.table import COLUMNS, format_by_metric, over_seeds, row_from_dict
+from cyclegan_course.translate import weights_folder
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -68,10 +69,10 @@ def test_ssim_agrees_with_scikit_image():
     fake = (truth + 0.3 * noise(10, 3, 40, 40, seed=1)).clamp(-1, 1)
     expected = [
         structural_similarity(
-            f.numpy().astype(np.float64),
-            t.numpy().astype(np.float64),
+            (f.numpy().astype(np.float64) + 1) / 2,
+            (t.numpy().astype(np.float64) + 1) / 2,
             channel_axis=0,
-            data_range=2,
+            data_range=1,
             gaussian_weights=True,
             sigma=1.5,
             use_sample_covariance=False,
@@ -81,6 +82,15 @@ def test_ssim_agrees_with_scikit_image():
     values = metrics.ssim(fake, truth, reduction="none")
     assert values.tolist() == pytest.approx(expected, abs=1e-4)
     assert metrics.ssim(fake, truth).item() == pytest.approx(np.mean(expected), abs=1e-4)
+
+
+def test_ssim_of_flat_pictures_has_a_closed_form_with_black_at_0():
+    """Only the means count: (2 a b + C1) / (a^2 + b^2 + C1), a and b in [0, 1], C1 = 0.01^2."""
+    a, b = 0.25, 0.75
+    fake, truth = (torch.full((1, 3, 16, 16), 2 * value - 1) for value in (a, b))
+    expected = (2 * a * b + 1e-4) / (a * a + b * b + 1e-4)
+    # float32 leaves a little variance in flat pictures
+    assert metrics.ssim(fake, truth).item() == pytest.approx(expected, abs=1e-3)
 
 
 # --- blur ---------------------------------------------------------------------------------------
@@ -291,7 +301,7 @@ def rows_of(rows: list[metrics.Row], direction: str) -> dict[str, metrics.Row]:
 
 
 def numbers(row: metrics.Row) -> tuple:
-    return astuple(row)[2:]
+    return tuple(getattr(row, name) for name in COLUMNS)
 
 
 @pytest.mark.usefixtures("tiny_world")
@@ -331,7 +341,7 @@ def test_reference_pictures_are_of_scenes_that_are_not_translated(monkeypatch):
     )
     # The pairs come from the fixture's own function, so only the references are seen here.
     metrics.evaluate_translation("tiny", lambda x: x, lambda x: x, count=4, size=32)
-    assert asked == [("B", 4, 4), ("A", 4, 4)]
+    assert sorted(asked) == [("A", 4, 4), ("B", 4, 4)]
 
 
 def test_equal_pictures_count_as_equal_to_8_bits_in_the_table():
@@ -345,20 +355,35 @@ def test_evaluation_without_a_truth_has_distances_alone():
     rows = metrics.evaluate_unpaired(fake, reference, source, direction="B to A")
     assert [row.method for row in rows] == ["untouched", "Reinhard", "CycleGAN"]
     assert {numbers(row)[:6] for row in rows} == {(None,) * 6}
+    assert "PSNR" not in metrics.format_table(rows)
     assert rows[2].distance == metrics.sliced_wasserstein(fake, reference)
     assert [row.method for row in metrics.evaluate_unpaired(fake, reference)] == ["CycleGAN"]
 
 
 ROWS = [
     metrics.Row("A to B", "CycleGAN", 21.456, 0.65432, 0.05678, 25.1, 0.9, 0.04, 0.31234),
-    metrics.Row("A to B", "truth", None, None, None, None, None, None, 0.05),
+    metrics.Row("A to B", "truth", distance=0.05),
 ]
+# As they are measured in full: two runs, their mean, and the floor.
+FULL = [
+    metrics.Row(
+        "A to B", "seed1", psnr=20.0, correspondence=1.0, kid=0.01234,
+        intervals={"psnr": (19.7, 20.3), "correspondence": (0.9434, 1.0), "kid": (0.01, 0.0147)},
+        step=300,
+    ),
+    metrics.Row("A to B", "seed2", psnr=22.0, correspondence=0.5, kid=-0.001, step=300),
+    metrics.Row("B to A", "truth", kid=0.0),
+]  # fmt: skip
+
+
+def cells_of(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
 
 
 def test_table_is_aligned_markdown():
-    lines = metrics.format_table(ROWS).splitlines()
-    assert len({len(line) for line in lines}) == 1
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    table = metrics.format_table(ROWS)
+    assert len({len(line) for line in table.splitlines()}) == 1
+    cells = cells_of(table)
     assert cells[0][:5] == ["direction", "method", "PSNR (dB)", "SSIM", "L1"]
     assert all(set(cell) <= set("-:") for cell in cells[1])
     assert [cell.endswith(":") for cell in cells[1]] == [False] * 2 + [True] * 7
@@ -368,18 +393,70 @@ def test_table_is_aligned_markdown():
     assert cells[3] == ["A to B", "truth", *"------", "0.0500"]
 
 
+def test_columns_without_a_value_are_left_out_and_intervals_shown_on_request():
+    assert cells_of(metrics.format_table(FULL))[0] == [
+        "direction", "method", "PSNR (dB)", "correspondence", "KID"
+    ]  # fmt: skip
+    cells = cells_of(metrics.format_table(FULL, intervals=True))
+    # A share of 1 cannot be 1.03, so both its ends are shown.
+    assert cells[2][2:] == ["20.00 ± 0.30", "1.000 (0.943 to 1.000)", "0.0123 ± 0.0023"]
+    assert cells[3][2:] == ["22.00", "0.500", "-0.0010"]
+    chosen = metrics.format_table(FULL, columns=["kid"])
+    assert cells_of(chosen)[0] == ["direction", "method", "KID"]
+
+
+def test_a_table_by_metric_has_a_block_a_direction_and_says_which_way_is_better():
+    blocks = format_by_metric(FULL).split("\n\n")
+    first, second = map(cells_of, blocks)
+    assert first[0] == ["A to B", "better", "seed1", "seed2"]
+    assert [line[:2] for line in first[2:]] == [
+        ["PSNR (dB)", "higher"], ["correspondence", "higher"], ["KID", "lower"]
+    ]  # fmt: skip
+    assert first[2][2:] == ["20.00 ± 0.30", "22.00"]
+    assert [line[0] for line in second[::2]] == ["B to A", "KID"]
+
+
+def test_several_seeds_give_their_mean_and_range():
+    both = over_seeds(FULL[:2], "mean of 2 seeds")
+    assert (both.psnr, both.intervals["psnr"], both.seeds) == (21.0, (20.0, 22.0), 2)
+    assert both.ssim is None
+    assert over_seeds([FULL[0], FULL[2]], "some").psnr is None  # not a mean of what is there
+    shown = cells_of(metrics.format_table([both], intervals=True))[2]
+    assert shown[2] == "21.00 (20.00 to 22.00)"
+    with pytest.raises(CourseError, match="at least one seed"):
+        over_seeds([], "none")
+
+
 def test_csv_and_json_give_the_rows_back(tmp_path):
-    metrics.write_csv(ROWS, tmp_path / "new" / "table.csv")
-    metrics.write_json(ROWS, tmp_path / "table.json")
+    rows = [*FULL, *ROWS, over_seeds(FULL[:2], "mean")]
+    metrics.write_csv(rows, tmp_path / "new" / "table.csv")
+    metrics.write_json(rows, tmp_path / "table.json", {"size": 64})
     loaded = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))
-    assert [metrics.Row(**row) for row in loaded] == ROWS
+    assert loaded["protocol"] == {"size": 64}
+    assert [row_from_dict(row) for row in loaded["rows"]] == rows
     with open(tmp_path / "new" / "table.csv", encoding="utf-8", newline="") as file:
         read = list(csv.DictReader(file))
-    words = ("direction", "method")
+    words, whole = ("direction", "method"), ("step", "seeds")
     assert [
-        metrics.Row(**{k: v if k in words else float(v) if v else None for k, v in row.items()})
+        row_from_dict(
+            {
+                key: value if key in words else int(value) if key in whole else float(value)
+                for key, value in row.items()
+                if value
+            }
+        )
         for row in read
-    ] == ROWS
+    ] == rows
+
+
+def test_rows_of_the_shipped_cards_are_read_whichever_version_wrote_them():
+    for card in sorted(weights_folder().glob("*.json")):
+        for row in json.loads(card.read_text(encoding="utf-8"))["result"]["rows"]:
+            loaded = row_from_dict(row)
+            assert loaded.distance == row["distance"]
+            assert loaded.psnr == row["psnr"]
+    old = {name: 0.5 for name in list(COLUMNS)[:7]} | {"direction": "A to B", "method": "CycleGAN"}
+    assert metrics.Row(**old) == row_from_dict(old)
 
 
 def test_a_failed_write_leaves_the_older_table(tmp_path):

@@ -5,10 +5,18 @@ import sys
 from collections.abc import Sequence
 
 from cyclegan_course import environment
-from cyclegan_course.cli import doctor, evaluate, train, translate
+from cyclegan_course.cli import (
+    doctor,
+    download,
+    evaluate,
+    export,
+    inspect,
+    train,
+    translate,
+)
 from cyclegan_course.errors import CourseError
 
-COMMANDS = (train, translate, evaluate, doctor)
+COMMANDS = (inspect, train, translate, evaluate, export, download, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from cyclegan_course import worlds
 from cyclegan_course.cli.commands import Commands
+from cyclegan_course.cli.inspect import add_two_folders, chosen_data
 from cyclegan_course.errors import CourseError
+from cyclegan_course.folders import data_name
 from cyclegan_course.training import PRESETS, Config, load_config, preset, train
 from cyclegan_course.training.config import MAY_CHANGE
 from cyclegan_course.training.watching import TensorBoard
@@ -21,7 +23,7 @@ TRAIN_OPTIONS: tuple[tuple[str, str, Callable, str], ...] = (
         "--data",
         "data",
         str,
-        f"a world ({', '.join(worlds.WORLDS)}) or a folder with trainA, trainB",
+        f"a world ({', '.join(worlds.WORLDS)}), a folder with trainA, trainB, or a downloaded set",
     ),
     ("--name", "name", str, "name of the generator that comes out (default: that of the data)"),
     ("--size", "size", int, "side of the training crops in pixels"),
@@ -71,15 +73,19 @@ def add(commands: Commands) -> None:
     for flag, name, kind, text in TRAIN_OPTIONS:
         how = {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
         command.add_argument(flag, dest=name, help=text, default=argparse.SUPPRESS, **how)
+    add_two_folders(command)
 
 
 def _train(options: argparse.Namespace) -> int:
     changes = {name: getattr(options, name) for _, name, _, _ in TRAIN_OPTIONS if name in options}
+    data = chosen_data(changes.get("data"), options)
+    if data is not None:
+        changes["data"] = data
     if options.resume is not None:
         folder, config = options.resume, _config_of_run(options.resume, changes)
     else:
         config = preset(options.preset, **changes)
-        label = config.name or Path(config.data).resolve().name
+        label = config.name or data_name(config.data)
         folder = options.out or Path("runs") / f"{label}-{datetime.now():%Y%m%d-%H%M%S}"
     watchers = [TensorBoard(folder)] if options.log == "tensorboard" else []
     run = train(config, folder, resume=options.resume is not None, watchers=watchers)
@@ -100,7 +106,9 @@ def command_for(config: Config) -> str:
         value = getattr(config, name)
         if value is None or (name not in ("steps", "minutes") and value == getattr(plain, name)):
             continue
-        if isinstance(value, bool):
+        if isinstance(value, tuple):
+            words += [f"--data-A={value[0]}", f"--data-B={value[1]}"]
+        elif isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
         else:
             short = f"{value:g}" if isinstance(value, float) else str(value)

@@ -38,6 +38,9 @@ def ssim(fake: Tensor, truth: Tensor, reduction: Reduction = "mean") -> Tensor:
     Both (N, 3, H, W) in [-1, 1], at least 11 pixels a side. The mean runs over the places where
     the window lies inside the picture, and over the channels. Returns (N,) with
     `reduction="none"`, else the mean over pictures.
+
+    The pictures are brought to [0, 1] first. SSIM compares local means by their ratio, which
+    depends on where 0 lies: it is defined with black at 0.
     """
     fake, truth = checked_pair(fake, truth)
     if min(fake.shape[-2:]) < SSIM_WINDOW:
@@ -56,8 +59,9 @@ def _ssim_inside(fake: Tensor, truth: Tensor) -> Tensor:
     The mean that torchmetrics 1.9 returns includes the edges, where the window sees mirrored
     pixels; scikit-image leaves them out, and so does this.
     """
+    fake, truth = (fake + 1) / 2, (truth + 1) / 2
     _, similarity = structural_similarity_index_measure(
-        fake, truth, sigma=1.5, data_range=2.0, reduction="none", return_full_image=True
+        fake, truth, sigma=1.5, data_range=1.0, reduction="none", return_full_image=True
     )
     edge = SSIM_WINDOW // 2
     return similarity[..., edge:-edge, edge:-edge].mean(dim=(1, 2, 3))

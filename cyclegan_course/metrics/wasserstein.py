@@ -1,5 +1,7 @@
 """Does it look like the other domain? The sliced Wasserstein distance of two sets of pictures."""
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -61,6 +63,24 @@ def sliced_wasserstein_levels(
     differ, but compare only distances of the same N and M: small sets lie further apart. Returns
     {smaller side of the level in pixels: distance}, finest first.
     """
+    return {
+        side: wasserstein_1d(a, b).mean().item()
+        for side, a, b in projected_patches(images, reference, patches, projections, seed)
+    }
+
+
+def projected_patches(
+    images: Tensor,
+    reference: Tensor,
+    patches: int = 128,
+    projections: int = 256,
+    seed: int = 0,
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """What the sliced Wasserstein distance sorts, for each level of the pyramid.
+
+    Yields the smaller side of the level in pixels and the projected patches of both sets,
+    (N * patches, projections) and (M * patches, projections), those of one picture together.
+    """
     images, reference = checked(images), checked(reference).to(images.device)
     if images.shape[1:] != reference.shape[1:] or min(images.shape[-2:]) < COARSEST:
         raise CourseError(
@@ -69,7 +89,6 @@ def sliced_wasserstein_levels(
             f"least {COARSEST} x {COARSEST}."
         )
     generator = torch.Generator().manual_seed(seed)
-    distances = {}
     pyramids = zip(laplacian_pyramid(images), laplacian_pyramid(reference), strict=True)
     for level, reference_level in pyramids:
         height, width = level.shape[-2:]
@@ -84,8 +103,7 @@ def sliced_wasserstein_levels(
             _patches_at(each / unit, rows, columns) @ directions
             for each in (level, reference_level)
         )
-        distances[min(height, width)] = wasserstein_1d(a, b).mean().item()
-    return distances
+        yield min(height, width), a, b
 
 
 def sliced_wasserstein(images: Tensor, reference: Tensor, **options: int) -> float:

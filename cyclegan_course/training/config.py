@@ -1,5 +1,6 @@
 """The settings of a training run, and named sets of them."""
 
+import re
 from dataclasses import dataclass, fields
 
 from cyclegan_course import worlds
@@ -17,8 +18,9 @@ class Config:
     """Everything that decides a run; written to `config.json` in its folder.
 
     Args:
-        data: name of a world, or folder with trainA and trainB.
-        name: of the generator that comes out; by default that of the data.
+        data: name of a world, folder with trainA and trainB, name of a downloaded set, or two
+            folders: the pictures of A and those of B.
+        name: of the generator that comes out, a plain word; by default that of the data.
         size: side of the training crops in pixels.
         load_size: size at which pictures are loaded before cropping; by default `size` for a
             world and size * 286 / 256 for a folder, as in the reference.
@@ -43,7 +45,7 @@ class Config:
             (L1 of there and back), mean of both directions. Neither looks behind the seal.
     """
 
-    data: str = "painting"
+    data: str | tuple[str, str] = "painting"
     name: str = ""
     size: int = 64
     load_size: int | None = None
@@ -73,6 +75,16 @@ class Config:
     best: str = "distance"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.data, str):  # a list, where it comes from a file
+            object.__setattr__(self, "data", tuple(map(str, self.data)))
+            if len(self.data) != 2:
+                raise CourseError(
+                    f"data names one place or two folders, of A and of B, not {len(self.data)}."
+                )
+        if self.name and not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise CourseError(
+                f"{self.name!r} cannot be the name of a generator: use a single plain word."
+            )
         multiple = 2**self.n_down
         if self.size % multiple or self.size < 24:
             raise CourseError(

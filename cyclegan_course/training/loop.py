@@ -38,6 +38,7 @@ LOG_EVERY = 0.5  # seconds: reading the losses makes a device wait
 SPEED_OVER = 5.0  # seconds: images per second are those of the last moments, not since the start
 SAVING_SHARE = 0.02  # of the run's time, at most
 LOOKING_SHARE = 0.1  # the same for samples, and for measures: large pictures on a CPU take minutes
+SKIPPED_SHOWN = 20
 # Rows of the record, and sample grids, until they are thinned out: later they lie further apart.
 ROWS, GRIDS = 2000, 100
 
@@ -122,8 +123,12 @@ def train(
             if progress and not any(watcher.speaks for watcher in watchers):
                 everyone.append(ProgressBar())
         audience = Audience(everyone)
-        for problem in source.skipped:
+        for problem in source.skipped[:SKIPPED_SHOWN]:
             audience.say(f"skipped: {problem}")
+        if len(source.skipped) > SKIPPED_SHOWN:
+            audience.say(f"skipped: {len(source.skipped) - SKIPPED_SHOWN} more")
+        for sentence in source.notes:
+            audience.say(sentence)
         if folder is not None and resume:
             for sentence in checkpoints.resume(folder, state, config):
                 audience.say(sentence)

@@ -13,6 +13,7 @@ import torch
 from cyclegan_course import environment, worlds
 from cyclegan_course.datasets import Source
 from cyclegan_course.errors import CourseError
+from cyclegan_course.folders import data_name
 from cyclegan_course.images import remove_unfinished, write_text
 from cyclegan_course.training.config import Config, config_from_dict
 from cyclegan_course.training.state import State
@@ -48,13 +49,11 @@ def write_config(config: Config, folder: Path) -> None:
 def readme(config: Config, name: str) -> str:
     """What lies in the folder of a run, and what to do with it; `name` is the folder's own."""
     in_shell = shlex.quote(name)
-    is_world = config.data in worlds.WORLDS
-    measured_on = "" if is_world else " --data FOLDER_WITH_testA_AND_testB"
     test_pictures = (
         "Held-out pictures are scenes that are never trained on."
-        if is_world
-        else "Held-out pictures are those of testA and testB; without these folders, the first "
-        "ones of trainA and trainB, which the networks have seen."
+        if config.data in worlds.WORLDS
+        else "Held-out pictures are those of testA and testB. Where there is no such folder, some "
+        "of the domain's pictures were set aside and never trained on."
     )
     identity = (
         f"| `idt_A`, `idt_B` | identity, times {config.lambda_identity:g} |\n"
@@ -62,7 +61,7 @@ def readme(config: Config, name: str) -> str:
         else ""
     )
     return f"""\
-# A CycleGAN run on {Path(config.data).name}
+# A CycleGAN run on {data_name(config.data)}
 
 G_AB translates pictures of A to B, G_BA those of B to A. Trained on crops of {config.size} x \
 {config.size} pixels.
@@ -107,7 +106,7 @@ In a terminal, in the folder that holds this one:
 ```
 cyclegan-course train --resume {in_shell}
 cyclegan-course translate PICTURE --to {in_shell}
-cyclegan-course evaluate {in_shell}{measured_on}
+cyclegan-course evaluate {in_shell}
 ```
 
 The first goes on from the newest checkpoint, as if the run had not stopped. With `--minutes` or \
