@@ -316,8 +316,9 @@ def _warnings(report: Report) -> list[str]:
             )
         if part.flat:
             found.append(
-                f"{name} has {part.flat} flat pictures, with next to nothing in them: instance "
-                "norm enlarges their noise to full strength. Leave them out."
+                f"{name} has {part.flat} flat picture{'' if part.flat == 1 else 's'}, with next to "
+                "nothing to see: instance norm enlarges their noise to full strength. Leave them "
+                "out."
             )
         test = report.parts[f"test{domain}"]
         if 0 < len(test) < TINY_TEST:
