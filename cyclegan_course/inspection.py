@@ -159,7 +159,9 @@ class Report:
             for row in rows
         ]
         warnings = [f"Warning: {warning}" for warning in self.warnings] or ["No warnings."]
-        title = f"{self.name}: A is {self.domain_A}, B is {self.domain_B}"
+        title = self.name
+        if (self.domain_A, self.domain_B) != ("A", "B"):
+            title += f": A is {self.domain_A}, B is {self.domain_B}"
         return "\n".join([title, "", *table, "", *self.lines(), "", *warnings])
 
     def _repr_html_(self) -> str:
