@@ -17,15 +17,6 @@ from cyclegan_course.metrics.features import load_features
 from cyclegan_course.metrics.picture_statistics import names, picture_statistics
 
 SIZE = 64
-LOOKS = (
-    ("painting", "A"),
-    ("painting", "B"),
-    ("night", "B"),
-    ("restoration", "A"),
-    ("superres", "A"),
-    ("editing", "A"),
-    ("editing", "B"),
-)
 SCENES = 40  # of each look
 WIDTHS = (16, 32, 64, 64)
 TRAINING_STEPS = 1500
@@ -52,10 +43,10 @@ def _pictures() -> tuple[Tensor, Tensor]:
     """Training pictures of every look, (N, 3, 64, 64), and the number of their look, (N,)."""
     found = [
         picture_to_tensor(worlds.render(world, 20_000 + 2 * SCENES * look + scene, domain, SIZE))
-        for look, (world, domain) in enumerate(LOOKS)
+        for look, (world, domain) in enumerate(worlds.LOOKS)
         for scene in range(SCENES)
     ]
-    return torch.stack(found), torch.arange(len(LOOKS)).repeat_interleave(SCENES)
+    return torch.stack(found), torch.arange(len(worlds.LOOKS)).repeat_interleave(SCENES)
 
 
 def _only(*words: str) -> Features:
@@ -108,7 +99,9 @@ def trained(pictures: Tensor, looks: Tensor, seed: int, steps: int = TRAINING_ST
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         blocks = _network(WIDTHS)
-        heads = nn.ModuleList(nn.Linear(sum(WIDTHS), n) for n in (len(LOOKS), len(_DAMAGES), 1))
+        heads = nn.ModuleList(
+            nn.Linear(sum(WIDTHS), n) for n in (len(worlds.LOOKS), len(_DAMAGES), 1)
+        )
         parameters = [*blocks.parameters(), *heads.parameters()]
         optimizer = torch.optim.Adam(parameters)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, steps)

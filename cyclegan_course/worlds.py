@@ -24,6 +24,7 @@ from cyclegan_course.painter import paint
 from cyclegan_course.scenes import draw_scene, make_scene, mix, random_stream, rgb
 
 __all__ = [
+    "LOOKS",
     "WORLDS",
     "World",
     "held_out",
@@ -106,6 +107,17 @@ WORLDS: dict[str, World] = {
         ),
     )
 }
+
+# Each look of the pictures once, as world and domain: the worlds share their clean pictures.
+LOOKS = (
+    ("painting", "A"),
+    ("painting", "B"),
+    ("night", "B"),
+    ("restoration", "A"),
+    ("superres", "A"),
+    ("editing", "A"),
+    ("editing", "B"),
+)
 
 
 def _damage(picture: np.ndarray, seed: int) -> np.ndarray:

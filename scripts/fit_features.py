@@ -21,16 +21,6 @@ from cyclegan_course.metrics.picture_statistics import names, picture_statistics
 
 FILE = Path(metrics.__file__).with_name("picture_statistics.json")
 SIZES = (64, 128)
-# Every look once: the worlds share their clean pictures.
-LOOKS = (
-    ("painting", "A"),
-    ("painting", "B"),
-    ("night", "B"),
-    ("restoration", "A"),
-    ("superres", "A"),
-    ("editing", "A"),
-    ("editing", "B"),
-)
 SCENES = 12  # of each look and size
 FIRST_SCENE = 10_000  # training scenes that no run of the course reaches
 CROPS = 14  # of each photograph and size
@@ -38,7 +28,7 @@ CROPS = 14  # of each photograph and size
 
 def pictures(size: int, seed: int = 0) -> Iterator[np.ndarray]:
     """The pictures of one size, uint8 (size, size, 3)."""
-    for look, (world, domain) in enumerate(LOOKS):
+    for look, (world, domain) in enumerate(worlds.LOOKS):
         first = FIRST_SCENE + look * 2 * SCENES
         for scene in range(first, first + SCENES):
             yield worlds.render(world, scene, domain, size)

@@ -16,10 +16,9 @@ from cyclegan_course.cli import main
 from cyclegan_course.comparison import compare, measure_stages
 from cyclegan_course.contenders import contenders
 from cyclegan_course.errors import CourseError
-from cyclegan_course.metrics.distribution import frechet_distance
+from cyclegan_course.metrics.distribution import frechet_by_pictures, frechet_distance
 from cyclegan_course.metrics.evaluation import (
     FEWEST_FOR_INTERVALS,
-    frechet_by_pictures,
     measure_fully,
     tasks_of_pictures,
     tasks_of_world,

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from cyclegan_course import metrics
 from cyclegan_course.errors import CourseError
-from cyclegan_course.metrics.distribution import kernel_distance
-from cyclegan_course.metrics.evaluation import frechet_by_pictures
+from cyclegan_course.metrics.distribution import frechet_by_pictures, kernel_distance
 from cyclegan_course.metrics.intervals import (
     Interval,
     jackknife_interval,

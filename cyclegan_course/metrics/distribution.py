@@ -46,6 +46,19 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     return max(0.0, metric.compute().item())  # rounding can leave -1e-12
 
 
+def frechet_by_pictures(a: Tensor, b: Tensor) -> float:
+    """`frechet_distance` of (n, D) and (m, D), faster where n and m are smaller than D.
+
+    The trace of (C_a C_b)^(1/2) is the sum of the singular values of the (n, m) matrix of products
+    between the centred features of one set and those of the other.
+    """
+    a, b = a.double(), b.double()
+    centred = [(each - each.mean(dim=0)) / (len(each) - 1) ** 0.5 for each in (a, b)]
+    spread = sum(each.square().sum() for each in centred)
+    overlap = torch.linalg.svdvals(centred[0] @ centred[1].T).sum()
+    return ((a.mean(dim=0) - b.mean(dim=0)).square().sum() + spread - 2 * overlap).item()
+
+
 def kernel_distance(a: Tensor, b: Tensor) -> float:
     """Unbiased squared MMD of features (n, D) and (m, D) with the kernel (x.y / D + 1)^3.
 

@@ -10,7 +10,11 @@ from cyclegan_course import worlds
 from cyclegan_course.images import picture_to_tensor
 from cyclegan_course.metrics.baselines import reinhard
 from cyclegan_course.metrics.correspondence import own_scene
-from cyclegan_course.metrics.distribution import frechet_distance, kernel_distance
+from cyclegan_course.metrics.distribution import (
+    frechet_by_pictures,
+    frechet_distance,
+    kernel_distance,
+)
 from cyclegan_course.metrics.features import FeatureNetwork
 from cyclegan_course.metrics.fidelity import PSNR_CEILING, blur, l1, psnr, ssim
 from cyclegan_course.metrics.intervals import (
@@ -204,19 +208,6 @@ def translated(translator: Translate, source: Tensor, batch_size: int = 8) -> Te
     with torch.no_grad():
         fakes = [translator(batch).to(source.device) for batch in source.split(batch_size)]
     return torch.cat(fakes)
-
-
-def frechet_by_pictures(a: Tensor, b: Tensor) -> float:
-    """`frechet_distance` of (n, D) and (m, D), faster where n and m are smaller than D.
-
-    The trace of (C_a C_b)^(1/2) is the sum of the singular values of the (n, m) matrix of products
-    between the centred features of one set and those of the other.
-    """
-    a, b = a.double(), b.double()
-    centred = [(each - each.mean(dim=0)) / (len(each) - 1) ** 0.5 for each in (a, b)]
-    spread = sum(each.square().sum() for each in centred)
-    overlap = torch.linalg.svdvals(centred[0] @ centred[1].T).sum()
-    return ((a.mean(dim=0) - b.mean(dim=0)).square().sum() + spread - 2 * overlap).item()
 
 
 def _task(
