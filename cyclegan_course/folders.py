@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cyclegan_course import duplicates, worlds
+from cyclegan_course.downloads import SETS, find_downloaded
 from cyclegan_course.errors import CourseError
 from cyclegan_course.images import PICTURE_SUFFIXES, shown
 from cyclegan_course.images.files import check_folder, find_files
@@ -74,7 +75,9 @@ def find_folders(data: str | Path | tuple[str, str]) -> DataFolders:
         return _two_folders(*map(Path, data))
     folder = Path(data).expanduser()
     if not folder.exists():
-        folder = _downloaded(str(data)) or folder
+        folder = find_downloaded(str(data)) or folder
+    if not folder.exists() and str(data) in SETS:
+        raise CourseError(f"{data} is not there yet: fetch it with cyclegan-course download {data}")
     if not folder.exists():
         raise CourseError(
             f"There is no folder {shown(folder)!r}, and no world of that name; the worlds are "
@@ -120,12 +123,6 @@ def _refuse_overlap(A: Path, B: Path) -> None:
                 f"{shown(inner)} lies inside {shown(outer)}, so its pictures would be in both "
                 "domains: move it beside the other one."
             )
-
-
-def _downloaded(name: str) -> Path | None:
-    from cyclegan_course.downloads import find_downloaded  # which itself may ask for folders
-
-    return find_downloaded(name)
 
 
 def data_name(data: str | Path | tuple[str, str]) -> str:

@@ -420,7 +420,7 @@ def _skipped_lines(parts: Iterable[Part]) -> list[str]:
             # Without the name and the decoder's own words, so that like reasons come together.
             reason = problem.reason.replace(shown(problem.path), "")
             reason = re.sub(r"\(looked in .*?\)|\([^()]*\)", "", reason)
-            reason = " ".join(reason.replace(" :", ":").split())
+            reason = re.sub(r"\s+([:.,])", r"\1", " ".join(reason.split()))
             reasons.setdefault(reason, []).append(shown(problem.path.name))
         endings.update(path.suffix.lower() or "no ending" for path in part.others)
     lines = [f"Skipped, {_some(names)}: {reason}" for reason, names in reasons.items()]

@@ -309,7 +309,7 @@ def test_a_name_for_files(text, name):
 def test_a_downloaded_set_opens_by_its_name(tmp_path, monkeypatch):
     for part in ("trainA", "trainB"):
         save_all(tmp_path / "horse2zebra" / part, bumps(4, ord(part[-1])))
-    monkeypatch.setattr("cyclegan_course.downloads.find_downloaded", lambda name: tmp_path / name)
+    monkeypatch.setattr("cyclegan_course.folders.find_downloaded", lambda name: tmp_path / name)
     monkeypatch.chdir(tmp_path / "horse2zebra")
     assert len(open_source("horse2zebra", 24).train_A) == 4
 
