@@ -124,7 +124,7 @@ def write(rows: list[dict]) -> None:
 
 
 def table(rows: list[dict]) -> str:
-    """Markdown: a line a candidate, a column a ladder; worlds and photographs apart."""
+    """Markdown: a line a ladder and distance, a column a candidate."""
     columns: dict[tuple[str, str], dict] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         kind = "worlds" if row["pictures"] in worlds.WORLDS else "photographs"

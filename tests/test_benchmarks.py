@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ def load(name):
 
 train_step = load("train_step")
 gpu = load("gpu")
+feature_candidates = load("feature_candidates")
+feature_choice = load("feature_choice")
 Shape, TEXTBOOK, FAST = train_step.Shape, train_step.TEXTBOOK, train_step.FAST
 SMALL = Shape(size=32, batch=2, n_blocks=1, ngf=4)
 CPU = torch.device("cpu")
@@ -254,3 +257,50 @@ class TestGpuScript:
             monkeypatch.setattr(sys, "argv", ["gpu.py"])
             assert gpu.main() == 1
             assert "no GPU" in capsys.readouterr().out
+
+
+class TestFeatureChoice:
+    @staticmethod
+    def mean_colours(pictures):
+        """Features that see nothing but the mean of each channel: (N, 3)."""
+        return pictures.mean(dim=(2, 3))
+
+    def ladder(self, kind):
+        found = {name: (name, sets) for _, name, sets, _ in feature_choice.photograph_ladders([])}
+        reference = next(feature_choice.photograph_ladders([]))[3]
+        return "six photographs", *found[kind], reference
+
+    def test_features_are_judged_by_what_they_see(self):
+        colour, noise = self.ladder("colour"), self.ladder("noise")
+        for row in feature_choice.judge("means", self.mean_colours, colour):
+            assert float(row["spearman"]) == 1.0, row
+            assert row["features"] == 3
+        upside_down = (*colour[:2], colour[2][::-1], colour[3])
+        for row in feature_choice.judge("means", self.mean_colours, upside_down):
+            assert float(row["spearman"]) == -1.0, row
+        course = feature_candidates.load_features()
+        for row in feature_choice.judge("course", course, noise):
+            assert float(row["spearman"]) == 1.0, row
+
+    def test_every_ladder_starts_undamaged(self):
+        undamaged = self.ladder("noise")[2][0]
+        for pictures, kind, sets, _ in feature_choice.photograph_ladders([]):
+            assert pictures == "six photographs"
+            if kind != "diversity":
+                assert len(sets) == len(feature_choice.AMOUNTS)
+            assert (sets[0] - undamaged).abs().max() < 1e-4, kind
+            for milder, worse in pairwise(sets):
+                assert not torch.equal(milder, worse), kind
+
+    def test_table_has_the_mean_and_the_smallest(self):
+        keys = ("candidate", "features", "pictures", "ladder", "distance", "spearman")
+        rows = [
+            dict(zip(keys, ("one", 3, pictures, "main", "KID", rho), strict=True))
+            for pictures, rho in (("night", "0.5"), ("painting", "1.0"), ("my cats", "-1.0"))
+        ]
+        lines = feature_choice.table(rows).splitlines()
+        assert lines[0] == "| ladder |  | one (3) |"
+        assert lines[2:] == [
+            "| worlds: main | KID | 0.75 (0.50) |",
+            "| photographs: main | KID | -1.00 (-1.00) |",
+        ]
