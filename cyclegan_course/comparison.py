@@ -20,7 +20,7 @@ from cyclegan_course.contenders import (
 )
 from cyclegan_course.datasets import middle_square, open_source
 from cyclegan_course.errors import CourseError
-from cyclegan_course.images import picture_to_tensor
+from cyclegan_course.images import pictures_to_tensor
 from cyclegan_course.metrics.evaluation import (
     Task,
     measure_fully,
@@ -209,8 +209,7 @@ def _open_round(
 
 def _squares(pictures: Sequence[np.ndarray], size: int, count: int) -> Tensor:
     """The middle squares of the first pictures: (at most `count`, 3, size, size)."""
-    squares = [picture_to_tensor(middle_square(picture, size)) for picture in pictures[:count]]
-    return torch.stack(squares)
+    return pictures_to_tensor(middle_square(picture, size) for picture in pictures[:count])
 
 
 def _others(pictures: Sequence[np.ndarray], seen: Tensor, size: int, count: int) -> Tensor | None:

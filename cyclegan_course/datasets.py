@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from cyclegan_course import environment, inspection, worlds
 from cyclegan_course.errors import CourseError
 from cyclegan_course.folders import FOLDERS as FOLDERS
-from cyclegan_course.folders import DataFolders, find_folders, read_folders
+from cyclegan_course.folders import DataFolders, Opened, find_folders, read_folders
 from cyclegan_course.picture_files import PictureFiles
 from cyclegan_course.picture_files import read_all as read_all
 from cyclegan_course.picture_files import resize_short_side as resize_short_side
@@ -28,7 +29,7 @@ class Source:
         domain_A, domain_B: what the domains are called.
         train_A, train_B, test_A, test_B: the pictures.
         skipped: one sentence for each file that could not be used.
-        notes: sentences on the data that are worth saying before a training.
+        opened: what was read of the folders; None for a world.
     """
 
     name: str
@@ -39,7 +40,15 @@ class Source:
     test_A: Sequence[np.ndarray]
     test_B: Sequence[np.ndarray]
     skipped: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    opened: Opened | None = None
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on the data that are worth saying before a training.
+
+        Made when asked for: looking for copies compares every picture with every other.
+        """
+        return () if self.opened is None else inspection.make_report(self.opened).sentences()
 
 
 def open_source(
@@ -117,7 +126,7 @@ def _folder_source(
         test_A=opened.test("A"),
         test_B=opened.test("B"),
         skipped=tuple(problem.reason for problem in opened.skipped),
-        notes=inspection.make_report(opened).sentences(),
+        opened=opened,
     )
 
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from cyclegan_course import environment, metrics, worlds
-from cyclegan_course.images import picture_to_tensor, write_text
+from cyclegan_course.images import pictures_to_tensor, write_text
 from cyclegan_course.metrics.picture_statistics import names, picture_statistics
 
 FILE = Path(metrics.__file__).with_name("picture_statistics.json")
@@ -49,10 +49,7 @@ def _crop(photograph: np.ndarray, size: int, rng: np.random.Generator) -> np.nda
 def fit() -> dict:
     """What the file holds."""
     features = torch.cat(
-        [
-            picture_statistics(torch.stack([picture_to_tensor(each) for each in pictures(size)]))
-            for size in SIZES
-        ]
+        [picture_statistics(pictures_to_tensor(pictures(size))) for size in SIZES]
     ).double()
     deviation, mean = torch.std_mean(features, dim=0)
     return {

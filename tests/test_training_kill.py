@@ -19,7 +19,6 @@ import torch
 from tqdm import tqdm
 from training_toys import TINY, run_it, write_pictures
 
-from cyclegan_course import images
 from cyclegan_course.training import Config, FastStep
 from cyclegan_course.training import checkpoints as checkpoints_module
 from cyclegan_course.training.checkpoints import (
@@ -148,7 +147,7 @@ def killed_in_a_write(config, folder, where, step):
                 die()
             real_replace(source, target)
 
-        images.os.replace = rename
+        os.replace = rename
     else:
         real_prune = checkpoints_module.prune
 

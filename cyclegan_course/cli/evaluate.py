@@ -11,10 +11,10 @@ from cyclegan_course import worlds
 from cyclegan_course.cli.commands import Commands
 from cyclegan_course.comparison import Comparison, compare
 from cyclegan_course.errors import CourseError
+from cyclegan_course.metrics.features import FEATURES
 from cyclegan_course.metrics.table import format_by_metric, write_csv, write_json
 from cyclegan_course.translate import available_names
 
-FEATURES = ("course", "inception", "inception-legacy", "none")
 ENOUGH = 50
 PARTS = ("translated", "reference")
 WRITERS = {".csv": lambda found, path: write_csv(found.rows, path)}
@@ -40,7 +40,10 @@ def add(commands: Commands) -> None:
     command.add_argument("--count", type=int, default=64, help="held-out pictures per domain")
     command.add_argument("--size", type=int, default=128, help="their size in pixels")
     command.add_argument(
-        "--features", choices=FEATURES, default="course", help="network behind KID and FID"
+        "--features",
+        choices=(*FEATURES, "none"),
+        default="course",
+        help="network behind KID and FID",
     )
     command.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     command.add_argument(

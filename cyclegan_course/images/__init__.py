@@ -11,12 +11,11 @@ Everything that a learner can put right (a missing file, a broken one, a full di
 `CourseError`.
 """
 
-import os as os  # the tests of a killed process replace `images.os.replace`
-
 from cyclegan_course.images.convert import (
     photo_to_picture,
     photo_to_tensor,
     picture_to_tensor,
+    pictures_to_tensor,
     tensor_to_photo,
     tensor_to_picture,
     to_array,
@@ -46,6 +45,7 @@ __all__ = [
     "photo_to_picture",
     "photo_to_tensor",
     "picture_to_tensor",
+    "pictures_to_tensor",
     "read_photo",
     "read_picture",
     "remove_unfinished",

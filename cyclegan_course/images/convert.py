@@ -1,5 +1,7 @@
 """Picture <-> array <-> photo <-> tensor."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from PIL import Image
@@ -29,6 +31,11 @@ def picture_to_tensor(picture: Image.Image | np.ndarray) -> torch.Tensor:
     """Picture or uint8 array (H, W, 3) -> float32 tensor (3, H, W) in [-1, 1]: x / 127.5 - 1."""
     array = np.ascontiguousarray(to_array(picture).transpose(2, 0, 1), dtype=np.float32)
     return torch.from_numpy(array) / 127.5 - 1
+
+
+def pictures_to_tensor(pictures: Iterable[Image.Image | np.ndarray]) -> torch.Tensor:
+    """Pictures or arrays (H, W, 3) of one size -> float32 (N, 3, H, W) in [-1, 1]."""
+    return torch.stack([picture_to_tensor(picture) for picture in pictures])
 
 
 def tensor_to_picture(tensor: torch.Tensor) -> Image.Image:

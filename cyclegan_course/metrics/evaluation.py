@@ -1,13 +1,13 @@
 """Translators against the truth, where there is one, and against the target domain."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from cyclegan_course import worlds
-from cyclegan_course.images import picture_to_tensor
+from cyclegan_course.images import pictures_to_tensor
 from cyclegan_course.metrics.baselines import reinhard
 from cyclegan_course.metrics.correspondence import own_scene
 from cyclegan_course.metrics.distribution import (
@@ -145,8 +145,11 @@ def tasks_of_world(
     world: str, count: int, size: int, features: FeatureNetwork | None = None
 ) -> tuple[Task, Task]:
     """Open the seal: both directions of a world, scenes as `evaluate_translation` says."""
-    sides = [_tensor(side) for side in worlds.open_sealed_pairs(world, count, size)]
-    others = [_tensor(worlds.held_out(world, domain, count, size, start=count)) for domain in "AB"]
+    sides = [pictures_to_tensor(side) for side in worlds.open_sealed_pairs(world, count, size)]
+    others = [
+        pictures_to_tensor(worlds.held_out(world, domain, count, size, start=count))
+        for domain in "AB"
+    ]
     (real_A, real_B), (other_A, other_B) = sides, others
     return (
         _task("A to B", real_A, real_B, other_B, real_B, features),
@@ -220,10 +223,6 @@ def _task(
 ) -> Task:
     seen = None if features is None else features(reference)
     return Task(direction, source, truth, reference, real, features, seen)
-
-
-def _tensor(pictures: Iterable) -> Tensor:
-    return torch.stack([picture_to_tensor(picture) for picture in pictures])
 
 
 def _of_pictures(scores: Tensor, seed: int) -> Interval:

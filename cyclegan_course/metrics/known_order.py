@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cyclegan_course import worlds
 from cyclegan_course.errors import CourseError
-from cyclegan_course.images import picture_to_tensor
+from cyclegan_course.images import pictures_to_tensor
 from cyclegan_course.metrics.fidelity import blur
 
 KINDS = ("main", "style", "content", "diversity")
@@ -63,13 +63,15 @@ def pairs(
     """Source and truth of held-out scenes: two tensors (count, 3, size, size) in [-1, 1]."""
     if direction not in ("AB", "BA"):
         raise CourseError(f'The direction is "AB" or "BA", not {direction!r}.')
-    real_A, real_B = (_tensor(side) for side in worlds.open_sealed_pairs(world, count, size, start))
+    real_A, real_B = (
+        pictures_to_tensor(side) for side in worlds.open_sealed_pairs(world, count, size, start)
+    )
     return (real_A, real_B) if direction == "AB" else (real_B, real_A)
 
 
 def reference(world: str, count: int, size: int, direction: str = "AB", start: int = 0) -> Tensor:
     """Pictures of the target domain of `count` other scenes, the ones after those of `ladder`."""
-    return _tensor(worlds.held_out(world, direction[1], count, size, start + count))
+    return pictures_to_tensor(worlds.held_out(world, direction[1], count, size, start + count))
 
 
 def damaged(truth: Tensor, source: Tensor, t: float) -> Tensor:
@@ -122,7 +124,7 @@ def painters(
     photographs = worlds.held_out("painting", "A", count, size, start)
     sets, total = {}, torch.zeros(count, 3, size, size)
     for k in range(1, max(numbers) + 1):
-        total += _tensor(
+        total += pictures_to_tensor(
             worlds.paint(each, _PAINTERS * k + i) for i, each in enumerate(photographs)
         )
         if k in numbers:
@@ -150,7 +152,7 @@ def cheats(
     the last two.
     """
     source, _ = pairs(world, count, size, direction, start)
-    target = _tensor(worlds.training_pictures(world, direction[1], training, size)[:])
+    target = pictures_to_tensor(worlds.training_pictures(world, direction[1], training, size)[:])
     order = torch.randperm(training, generator=torch.Generator().manual_seed(3))
     distances = torch.cdist(_rough(source), _rough(target))
     return {
@@ -162,10 +164,6 @@ def cheats(
 
 def _percent(what: str, share: float) -> str:
     return "truth" if share == 0 else f"{what} {share:.0%}"
-
-
-def _tensor(pictures) -> Tensor:
-    return torch.stack([picture_to_tensor(picture) for picture in pictures])
 
 
 def _rough(images: Tensor) -> Tensor:

@@ -127,7 +127,7 @@ def train(
             audience.say(f"skipped: {problem}")
         if len(source.skipped) > SKIPPED_SHOWN:
             audience.say(f"skipped: {len(source.skipped) - SKIPPED_SHOWN} more")
-        for sentence in source.notes:
+        for sentence in source.notes if audience else ():
             audience.say(sentence)
         if folder is not None and resume:
             for sentence in checkpoints.resume(folder, state, config):

@@ -9,7 +9,7 @@ from torchvision.utils import make_grid
 
 from cyclegan_course import metrics
 from cyclegan_course.datasets import Source, middle_square
-from cyclegan_course.images import picture_to_tensor
+from cyclegan_course.images import pictures_to_tensor
 
 # Pictures per domain behind each measure during a run: enough to see a trend, quick to translate.
 MEASURED = 24
@@ -69,7 +69,7 @@ def _squares(
     # Every generator takes multiples of 8. One side for all: the smallest picture's.
     side = min(min(picture.shape[:2]) for picture in (*A, *B)) // 8 * 8
     both = (
-        torch.stack([picture_to_tensor(middle_square(picture, side)) for picture in pictures])
+        pictures_to_tensor(middle_square(picture, side) for picture in pictures)
         for pictures in (A, B)
     )
     squares_A, squares_B = (squares.to(device) for squares in both)

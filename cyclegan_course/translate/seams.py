@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan_course.errors import CourseError
-from cyclegan_course.networks import ResnetGenerator
 from cyclegan_course.translate.rows import FixedNorm
-from cyclegan_course.translate.tiles import is_norm, translate_in_strips
+from cyclegan_course.translate.tiles import is_norm
 
 
 def blended_tiles(
@@ -115,26 +114,3 @@ def seam_visibility(picture: Tensor, rows: list[int], columns: list[int]) -> flo
     if not across:
         return 1.0
     return float(torch.stack(across).mean() / torch.stack(beside).mean().clamp(min=1e-12))
-
-
-def compare_tilings(
-    net: ResnetGenerator, x: Tensor, tile: int = 128, overlap: int = 32
-) -> dict[str, Tensor]:
-    """One picture in one piece, in tiles that go alone, and in strips that share statistics.
-
-    Args:
-        net: a trained generator, `translator.net`.
-        x: (1, 3, H, W) in [-1, 1] on the network's device; H and W suit its halvings.
-        tile: side of the tiles and height of the strips, in pixels.
-        overlap: of the tiles, in pixels.
-
-    Returns (1, 3, H, W) in [-1, 1] under "in one piece", "tiles, cut" (beside each other),
-    "tiles, blended" (faded over the overlap) and "strips".
-    """
-    with torch.inference_mode():
-        return {
-            "in one piece": net(x),
-            "tiles, cut": blended_tiles(net, x, tile, overlap, blend=False),
-            "tiles, blended": blended_tiles(net, x, tile, overlap),
-            "strips": translate_in_strips(net, x, tile),
-        }
