@@ -105,6 +105,11 @@ def generator_losses(
     return terms, Translations(fake_B, rec_A, fake_A, rec_B)
 
 
+GeneratorLosses = Callable[
+    [CycleGAN, Tensor, Tensor, Objective], tuple[dict[str, Tensor], Translations]
+]
+
+
 def discriminator_losses(
     model: CycleGAN,
     real_A: Tensor,
@@ -133,6 +138,7 @@ def training_step(
     pool_A: Callable[[Tensor], Tensor],
     pool_B: Callable[[Tensor], Tensor],
     objective: Objective,
+    generator_losses: GeneratorLosses = generator_losses,
 ) -> dict[str, Tensor]:
     """One step of both sides, in the reference's order: generators first, then discriminators.
 
@@ -140,6 +146,7 @@ def training_step(
         real_A, real_B: (N, 3, H, W) in [-1, 1], not a pair.
         pool_A, pool_B: take the fresh fakes, give the fakes to show the discriminator
             (see `datasets.ImagePool`).
+        generator_losses: another form of the generators' side, for experiments.
 
     Returns:
         Every loss term by name, detached, still on the device: reading a number would make the

@@ -7,6 +7,7 @@ one never shifts the other.
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-_SCENE, _TEXTURE = 0, 1
+_SCENE, _TEXTURE, _HUES = 0, 1, 3  # 2 is the damage of `worlds`
 _WAVES = 3
 
 
@@ -457,7 +458,8 @@ def draw_scene(scene: Scene, size: int, night: bool = False, edit: str | None = 
         size: side of the square picture in pixels.
         night: by moonlight instead of by day.
         edit: None leaves roofs and trees as the scene has them; "A" makes all roofs red and all
-            trees round, "B" all roofs blue and all trees conifers.
+            trees round, "B" all roofs blue and all trees conifers, "hues" gives each roof any hue,
+            all of one brightness, and leaves the trees.
 
     Returns:
         uint8 array (size, size, 3).
@@ -675,10 +677,9 @@ def _draw_things(scene, size, canvas, t, light, lit, night, edit) -> np.ndarray:
     none = rgb(0, 0, 0)
     for thing in sorted(things, key=lambda a: a.y):
         if isinstance(thing, House):
-            roof = {"A": _RED_ROOF, "B": _BLUE_ROOF, None: _ROOFS[thing.roof_kind]}[edit]
-            _draw_house(sheet, thing, roof, light)
+            _draw_house(sheet, thing, _roof(scene, thing, edit), light)
         else:
-            _draw_tree(sheet, thing, light, none, 0.0, edit)
+            _draw_tree(sheet, thing, light, none, 0.0, None if edit == "hues" else edit)
     if scene.fence:
         _draw_fence(sheet, scene, light)
     _draw_flowers(sheet, scene)
@@ -694,6 +695,25 @@ def _draw_things(scene, size, canvas, t, light, lit, night, edit) -> np.ndarray:
         canvas = canvas + (0.55 * halo + 0.5 * wide) * rgb(255, 176, 84)
         canvas = mix(canvas, rgb(255, 206, 112), shine)
     return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+
+
+def _roof(scene: Scene, house: House, edit: str | None) -> tuple[int, int, int]:
+    if edit == "hues":
+        place = scene.houses.index(house)
+        return hue_of_one_brightness(random_stream(scene.seed, _HUES, place).uniform())
+    return {"A": _RED_ROOF, "B": _BLUE_ROOF, None: _ROOFS[house.roof_kind]}[edit]
+
+
+def hue_of_one_brightness(hue: float, brightness: float = 100.0) -> tuple[int, int, int]:
+    """The strongest colour of a hue in [0, 1) whose grey is the same for all hues.
+
+    Grey is the luma 0.299 R + 0.587 G + 0.114 B of ITU-R BT.601; channels stay within 15 to 240.
+    """
+    pure = np.array(colorsys.hsv_to_rgb(hue, 1.0, 1.0))
+    away = pure - pure @ (0.299, 0.587, 0.114)
+    room = np.where(away > 0, 240 - brightness, 15 - brightness)
+    strength = min(r / a for r, a in zip(room, away, strict=True) if a)
+    return tuple(round(float(channel)) for channel in brightness + strength * away)
 
 
 def _draw_fence(sheet: _Sheet, scene: Scene, light: float) -> None:

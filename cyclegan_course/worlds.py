@@ -105,6 +105,14 @@ WORLDS: dict[str, World] = {
             "editing of colour and of shape",
             "Roofs change their colour, trees change their shape, all else has to stay.",
         ),
+        World(
+            "grey",
+            "Roofs of any colour to grey",
+            "landscape with roofs of any hue",
+            "the landscape in grey",
+            "information that is lost",
+            "All roofs have one grey, so nobody can tell their hue from the grey picture.",
+        ),
     )
 }
 
@@ -164,6 +172,11 @@ def _low_resolution(picture: np.ndarray) -> np.ndarray:
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)).copy()
 
 
+def _grey(picture: np.ndarray) -> np.ndarray:
+    """The luma of ITU-R BT.601 in all three channels."""
+    return np.asarray(Image.fromarray(picture).convert("L").convert("RGB")).copy()
+
+
 def _check(world: str, size: int, domain: str = "A") -> None:
     if world not in WORLDS:
         raise CourseError(f"There is no world {world!r}: choose one of {', '.join(WORLDS)}.")
@@ -200,6 +213,9 @@ def render(world: str, seed: int, domain: str, size: int) -> np.ndarray:
         return draw_scene(scene, size, night=domain == "B")
     if world == "editing":
         return draw_scene(scene, size, edit=domain)
+    if world == "grey":
+        coloured = draw_scene(scene, size, edit="hues")
+        return _grey(coloured) if domain == "B" else coloured
     clean = draw_scene(scene, size)
     if world == "painting":
         return paint(clean, seed) if domain == "B" else clean

@@ -1,0 +1,123 @@
+"""The stored results of chapters 8 and 9: each cell of the grid and each bug, trained, measured.
+
+    uv run python benchmarks/laboratory.py grid               # about an hour on one core
+    uv run python benchmarks/laboratory.py grid --world painting --groups terms
+    uv run python benchmarks/laboratory.py bugs               # about half an hour on one core
+
+Writes into `data/laboratory`: `grid.csv` and `bugs.csv`, one row a run and direction, a strip of
+pictures of each first seed, and `record.json` with machine, versions and time. Runs that the table
+has already are not made again (delete the file to begin anew).
+"""
+
+import argparse
+import csv
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from cyclegan_course import environment
+from cyclegan_course.cyclegan import CycleGAN
+from cyclegan_course.images import tensor_to_picture
+from cyclegan_course.laboratory import grid
+from cyclegan_course.laboratory.bugs import BUGS
+from cyclegan_course.laboratory.recipe import Recipe, train
+from cyclegan_course.laboratory.scores import scores, tasks
+
+SHOWN = (0, 3, 5, 9, 12, 20)  # held-out scenes in the strips
+Job = tuple[str, Recipe, Callable[[CycleGAN], CycleGAN]]
+
+
+def grid_jobs(groups: list[str], world: str, seed: int) -> list[Job]:
+    """Every cell of some groups once; `full` is in all of them."""
+    cells = {}
+    for group in groups:
+        cells |= grid.recipes(group, world, seed)
+    return [(name, recipe, lambda model: model) for name, recipe in cells.items()]
+
+
+def bug_jobs(seed: int) -> list[Job]:
+    """Every bug, and each repaired recipe once."""
+    repaired = {bug.repaired: bug.right(seed) for bug in BUGS.values()}
+    jobs = [(name, recipe, lambda model: model) for name, recipe in repaired.items()]
+    return jobs + [(bug.name, bug.wrong(seed), bug.deploy) for bug in BUGS.values()]
+
+
+def strip(model: CycleGAN, recipe: Recipe) -> Image.Image:
+    """A row of A to B above a row of B to A, of the scenes `SHOWN`."""
+    rows = []
+    for net, task in zip((model.G_AB, model.G_BA), tasks(recipe.world, recipe.size), strict=True):
+        with torch.no_grad():
+            fakes = net(task.source[list(SHOWN)]).nan_to_num().clamp(-1, 1)
+        rows.append(torch.cat(list(fakes), dim=2))
+    return tensor_to_picture(torch.cat(rows, dim=1))
+
+
+def file_name(name: str) -> str:
+    return name.replace(" ", "_").replace(",", "").replace("+", "and")
+
+
+def run(folder: Path, table: str, jobs: list[Job], draw: bool) -> None:
+    """Train and measure what the table does not have yet; each run is written as it ends."""
+    file = folder / f"{table}.csv"
+    done = set()
+    if file.exists():
+        with file.open(newline="", encoding="utf-8") as stream:
+            done = {(r["world"], r["name"], r["seed"]) for r in csv.DictReader(stream)}
+    for name, recipe, deploy in jobs:
+        key = {"world": recipe.world, "name": name, "seed": recipe.seed}
+        if tuple(map(str, key.values())) in done:
+            continue
+        began = time.perf_counter()
+        model = deploy(train(recipe).model)
+        seconds = round(time.perf_counter() - began, 1)
+        rows = [
+            key | {k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()}
+            for row in scores(model, recipe.world, recipe.size)
+        ]
+        with file.open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, [*rows[0], "seconds"])
+            if stream.tell() == 0:
+                writer.writeheader()
+            writer.writerows(row | {"seconds": seconds} for row in rows)
+        if draw:
+            pictures = folder / table
+            pictures.mkdir(exist_ok=True)
+            strip(model, recipe).save(
+                pictures / f"{recipe.world}_{file_name(name)}.png", optimize=True
+            )
+        print(f"{recipe.world}, {name}, seed {recipe.seed}: {seconds:.0f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("table", choices=("grid", "bugs"))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    parser.add_argument("--groups", nargs="+", default=list(grid.CELLS), choices=grid.CELLS)
+    parser.add_argument("--world", default="night")
+    parser.add_argument("--out", type=Path, default=Path("data/laboratory"))
+    options = parser.parse_args()
+    environment.prepare_threads()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for place, seed in enumerate(options.seeds):
+        jobs = (
+            grid_jobs(options.groups, options.world, seed)
+            if options.table == "grid"
+            else bug_jobs(seed)
+        )
+        run(options.out, options.table, jobs, draw=place == 0 and seed == 1)
+    record = options.out / "record.json"
+    known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    known[f"{options.table}, {options.world}"] = {
+        "machine": environment.machine(),
+        "torch": torch.__version__,
+        "seeds": options.seeds,
+    }
+    record.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
