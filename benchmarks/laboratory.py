@@ -25,6 +25,7 @@ from cyclegan_course.images import tensor_to_picture
 from cyclegan_course.laboratory import grid
 from cyclegan_course.laboratory.bugs import BUGS
 from cyclegan_course.laboratory.recipe import Recipe, train
+from cyclegan_course.laboratory.results import FOLDER, picture_name
 from cyclegan_course.laboratory.scores import scores, tasks
 
 SHOWN = (0, 3, 5, 9, 12, 20)  # held-out scenes in the strips
@@ -56,10 +57,6 @@ def strip(model: CycleGAN, recipe: Recipe) -> Image.Image:
     return tensor_to_picture(torch.cat(rows, dim=1))
 
 
-def file_name(name: str) -> str:
-    return name.replace(" ", "_").replace(",", "").replace("+", "and")
-
-
 def run(folder: Path, table: str, jobs: list[Job], draw: bool) -> None:
     """Train and measure what the table does not have yet; each run is written as it ends."""
     file = folder / f"{table}.csv"
@@ -86,9 +83,7 @@ def run(folder: Path, table: str, jobs: list[Job], draw: bool) -> None:
         if draw:
             pictures = folder / table
             pictures.mkdir(exist_ok=True)
-            strip(model, recipe).save(
-                pictures / f"{recipe.world}_{file_name(name)}.png", optimize=True
-            )
+            strip(model, recipe).save(pictures / picture_name(name, recipe.world), optimize=True)
         print(f"{recipe.world}, {name}, seed {recipe.seed}: {seconds:.0f} s", flush=True)
 
 
@@ -98,7 +93,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     parser.add_argument("--groups", nargs="+", default=list(grid.CELLS), choices=grid.CELLS)
     parser.add_argument("--world", default="night")
-    parser.add_argument("--out", type=Path, default=Path("data/laboratory"))
+    parser.add_argument("--out", type=Path, default=FOLDER)
     options = parser.parse_args()
     environment.prepare_threads()
     options.out.mkdir(parents=True, exist_ok=True)
