@@ -1,4 +1,4 @@
-"""The stored results of the laboratory: tables of many seeds, and what may be concluded from them."""
+"""The stored results of the laboratory: tables of many seeds, and what may be concluded of them."""
 
 import csv
 import math
