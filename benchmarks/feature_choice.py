@@ -41,7 +41,7 @@ Ladder = tuple[str, str, list[Tensor], Tensor]
 
 
 def world_ladders() -> Iterator[Ladder]:
-    for world, start in product(worlds.WORLDS, STARTS):
+    for world, start in product(worlds.APPLICATIONS, STARTS):
         source, truth = known_order.pairs(world, COUNT, SIZE, start=start)
         reference = known_order.reference(world, COUNT, SIZE, start=start)
         main = [known_order.damaged(truth, source, t) for t in known_order.MAIN]

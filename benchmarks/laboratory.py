@@ -4,9 +4,9 @@
     uv run python benchmarks/laboratory.py grid --world painting --groups terms
     uv run python benchmarks/laboratory.py bugs               # about half an hour on one core
 
-Writes into `data/laboratory`: `grid.csv` and `bugs.csv`, one row a run and direction, a strip of
-pictures of each first seed, and `record.json` with machine, versions and time. Runs that the table
-has already are not made again (delete the file to begin anew).
+Writes into `data/laboratory`: `grid.csv` and `bugs.csv`, one row a run and direction with its
+seconds, a strip of pictures of each run of seed 1, and `record.json` with machine and versions of
+the newest runs. Runs that the table has already are not made again (delete the file to begin anew).
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from cyclegan_course import environment
+from cyclegan_course import environment, worlds
 from cyclegan_course.cyclegan import CycleGAN
 from cyclegan_course.images import tensor_to_picture
 from cyclegan_course.laboratory import grid
@@ -57,13 +57,18 @@ def strip(model: CycleGAN, recipe: Recipe) -> Image.Image:
     return tensor_to_picture(torch.cat(rows, dim=1))
 
 
-def run(folder: Path, table: str, jobs: list[Job], draw: bool) -> None:
-    """Train and measure what the table does not have yet; each run is written as it ends."""
+def run(folder: Path, table: str, jobs: list[Job], draw: bool) -> int:
+    """Train and measure what the table does not have yet; each run is written as it ends.
+
+    Returns:
+        The number of new runs.
+    """
     file = folder / f"{table}.csv"
     done = set()
     if file.exists():
         with file.open(newline="", encoding="utf-8") as stream:
             done = {(r["world"], r["name"], r["seed"]) for r in csv.DictReader(stream)}
+    new = 0
     for name, recipe, deploy in jobs:
         key = {"world": recipe.world, "name": name, "seed": recipe.seed}
         if tuple(map(str, key.values())) in done:
@@ -75,16 +80,18 @@ def run(folder: Path, table: str, jobs: list[Job], draw: bool) -> None:
             key | {k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()}
             for row in scores(model, recipe.world, recipe.size)
         ]
-        with file.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, [*rows[0], "seconds"])
-            if stream.tell() == 0:
-                writer.writeheader()
-            writer.writerows(row | {"seconds": seconds} for row in rows)
-        if draw:
+        if draw:  # first: what the table has is not made again
             pictures = folder / table
             pictures.mkdir(exist_ok=True)
             strip(model, recipe).save(pictures / picture_name(name, recipe.world), optimize=True)
+        with file.open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, [*rows[0], "seconds"], lineterminator="\n")
+            if stream.tell() == 0:
+                writer.writeheader()
+            writer.writerows(row | {"seconds": seconds} for row in rows)
+        new += 1
         print(f"{recipe.world}, {name}, seed {recipe.seed}: {seconds:.0f} s", flush=True)
+    return new
 
 
 def main() -> None:
@@ -92,18 +99,21 @@ def main() -> None:
     parser.add_argument("table", choices=("grid", "bugs"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     parser.add_argument("--groups", nargs="+", default=list(grid.CELLS), choices=grid.CELLS)
-    parser.add_argument("--world", default="night")
+    parser.add_argument("--world", default="night", choices=worlds.WORLDS)
     parser.add_argument("--out", type=Path, default=FOLDER)
     options = parser.parse_args()
     environment.prepare_threads()
     options.out.mkdir(parents=True, exist_ok=True)
-    for place, seed in enumerate(options.seeds):
+    new = 0
+    for seed in options.seeds:
         jobs = (
             grid_jobs(options.groups, options.world, seed)
             if options.table == "grid"
             else bug_jobs(seed)
         )
-        run(options.out, options.table, jobs, draw=place == 0 and seed == 1)
+        new += run(options.out, options.table, jobs, draw=seed == 1)
+    if not new:
+        return
     record = options.out / "record.json"
     known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     known[f"{options.table}, {options.world}"] = {

@@ -184,7 +184,9 @@ def report(rows: list[dict]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--worlds", nargs="+", default=list(worlds.WORLDS), choices=worlds.WORLDS)
+    parser.add_argument(
+        "--worlds", nargs="+", default=list(worlds.APPLICATIONS), choices=worlds.WORLDS
+    )
     parser.add_argument("--stages", type=Path, default=weights_folder() / "stages")
     parser.add_argument("--tables", action="store_true", help="only print, measure nothing")
     options = parser.parse_args()

@@ -596,7 +596,7 @@ def _draw_far_trees(scene, size, canvas, t, light, haze, lit, edit) -> np.ndarra
 
 
 def _draw_tree(sheet, tree, light, haze, far, edit) -> None:
-    conifer = tree.conifer if edit is None else edit == "B"
+    conifer = {"A": False, "B": True}.get(edit, tree.conifer)
     (_draw_conifer if conifer else _draw_round_tree)(sheet, tree, light, haze, far)
 
 
@@ -679,7 +679,7 @@ def _draw_things(scene, size, canvas, t, light, lit, night, edit) -> np.ndarray:
         if isinstance(thing, House):
             _draw_house(sheet, thing, _roof(scene, thing, edit), light)
         else:
-            _draw_tree(sheet, thing, light, none, 0.0, None if edit == "hues" else edit)
+            _draw_tree(sheet, thing, light, none, 0.0, edit)
     if scene.fence:
         _draw_fence(sheet, scene, light)
     _draw_flowers(sheet, scene)
@@ -697,23 +697,24 @@ def _draw_things(scene, size, canvas, t, light, lit, night, edit) -> np.ndarray:
     return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
 
 
-def _roof(scene: Scene, house: House, edit: str | None) -> tuple[int, int, int]:
+def _roof(scene: Scene, house: House, edit: str | None) -> tuple[float, float, float]:
     if edit == "hues":
         place = scene.houses.index(house)
         return hue_of_one_brightness(random_stream(scene.seed, _HUES, place).uniform())
     return {"A": _RED_ROOF, "B": _BLUE_ROOF, None: _ROOFS[house.roof_kind]}[edit]
 
 
-def hue_of_one_brightness(hue: float, brightness: float = 100.0) -> tuple[int, int, int]:
+def hue_of_one_brightness(hue: float, brightness: float = 100.0) -> tuple[float, float, float]:
     """The strongest colour of a hue in [0, 1) whose grey is the same for all hues.
 
-    Grey is the luma 0.299 R + 0.587 G + 0.114 B of ITU-R BT.601; channels stay within 15 to 240.
+    Grey is the luma 0.299 R + 0.587 G + 0.114 B of ITU-R BT.601. Channels stay within 15 to 210:
+    the lit side of a roof is drawn lighter, and a channel cut off at 255 would betray the hue.
     """
     pure = np.array(colorsys.hsv_to_rgb(hue, 1.0, 1.0))
     away = pure - pure @ (0.299, 0.587, 0.114)
-    room = np.where(away > 0, 240 - brightness, 15 - brightness)
+    room = np.where(away > 0, 210 - brightness, 15 - brightness)
     strength = min(r / a for r, a in zip(room, away, strict=True) if a)
-    return tuple(round(float(channel)) for channel in brightness + strength * away)
+    return tuple(float(channel) for channel in brightness + strength * away)
 
 
 def _draw_fence(sheet: _Sheet, scene: Scene, light: float) -> None:

@@ -24,6 +24,7 @@ from cyclegan_course.painter import paint
 from cyclegan_course.scenes import draw_scene, make_scene, mix, random_stream, rgb
 
 __all__ = [
+    "APPLICATIONS",
     "LOOKS",
     "WORLDS",
     "World",
@@ -50,7 +51,7 @@ class World:
         title: short title, A to B.
         domain_A: what the pictures of domain A show.
         domain_B: what the pictures of domain B show.
-        family: the family of applications that the world stands for.
+        family: the family of applications that the world stands for, or what it shows.
         summary: one or two sentences on what a translator has to learn.
     """
 
@@ -116,7 +117,10 @@ WORLDS: dict[str, World] = {
     )
 }
 
-# Each look of the pictures once, as world and domain: the worlds share their clean pictures.
+# The worlds of the applications; `grey` is for one experiment.
+APPLICATIONS = ("painting", "night", "restoration", "superres", "editing")
+
+# Each look of their pictures once, as world and domain: the worlds share their clean pictures.
 LOOKS = (
     ("painting", "A"),
     ("painting", "B"),

@@ -1,4 +1,4 @@
-"""Draw docs/pictures: worlds.png, every world with A above B; hero.png, what the course does.
+"""Draw docs/pictures: worlds.png, five worlds with A above B; hero.png, what the course does.
 
 Run from anywhere: python scripts/make_pictures.py
 """
@@ -33,7 +33,7 @@ def contact_sheet(scenes: tuple[int, ...] = SCENES, size: int = SIZE) -> Image.I
     width = len(scenes) * (size + GAP) - GAP
     height = LINE + 2 * (size + GAP) - GAP
     columns = 2
-    rows = -(-len(worlds.WORLDS) // columns)
+    rows = -(-len(worlds.APPLICATIONS) // columns)
     sheet = Image.new(
         "RGB",
         (columns * (width + MARGIN) + MARGIN, rows * (height + MARGIN) + MARGIN),
@@ -41,7 +41,7 @@ def contact_sheet(scenes: tuple[int, ...] = SCENES, size: int = SIZE) -> Image.I
     )
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=13)
-    for number, world in enumerate(worlds.WORLDS.values()):
+    for number, world in enumerate(worlds.WORLDS[name] for name in worlds.APPLICATIONS):
         left = MARGIN + (number % columns) * (width + MARGIN)
         top = MARGIN + (number // columns) * (height + MARGIN)
         pen.text((left, top), f"{world.name}: {world.title}", fill=(40, 40, 40), font=font)
@@ -57,7 +57,7 @@ def _with_photographs(
     sheet: Image.Image, rows: int, columns: int, width: int, height: int, size: int
 ) -> Image.Image:
     """Fill the free last block: the same painter on real photographs."""
-    if len(worlds.WORLDS) % columns == 0:
+    if len(worlds.APPLICATIONS) % columns == 0:
         return sheet
     left = MARGIN + (columns - 1) * (width + MARGIN)
     top = MARGIN + (rows - 1) * (height + MARGIN)

@@ -51,6 +51,10 @@ SUMMARIES = {
     ("editing", "A", 128): (149.31, 160.76, 137.81, 56.67, 48.02, 71.93),
     ("editing", "B", 48): (142.46, 159.53, 143.17, 61.76, 46.81, 67.10),
     ("editing", "B", 128): (142.70, 159.82, 143.26, 63.06, 47.89, 67.93),
+    ("grey", "A", 48): (148.98, 159.90, 139.60, 56.73, 47.42, 69.24),
+    ("grey", "A", 128): (149.20, 160.17, 139.66, 57.85, 48.66, 70.14),
+    ("grey", "B", 48): (154.33, 154.33, 154.33, 50.07, 50.07, 50.07),
+    ("grey", "B", 128): (154.55, 154.55, 154.55, 51.01, 51.01, 51.01),
 }
 
 
@@ -485,7 +489,10 @@ def test_photographs():
 
 
 def test_worlds_have_texts():
-    assert list(worlds.WORLDS) == ["painting", "night", "restoration", "superres", "editing"]
+    assert list(worlds.WORLDS) == [
+        *("painting", "night", "restoration", "superres", "editing"),
+        "grey",
+    ]
     for name, world in worlds.WORLDS.items():
         assert world.name == name
         for field in dataclasses.fields(world):
@@ -506,7 +513,7 @@ def test_worlds_have_texts():
     ],
 )
 def test_errors_say_what_to_choose(call):
-    with pytest.raises(CourseError, match="painting, night, restoration, superres, editing"):
+    with pytest.raises(CourseError, match="painting, night, restoration, superres, editing, grey"):
         call("nigth", "A", 32)
     with pytest.raises(CourseError, match="A or B"):
         call("night", "C", 32)

@@ -10,7 +10,7 @@ The defaults are the minute of chapter 5: the small shape of `small_generator` a
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +92,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished short training: the networks, and every loss term of every step."""
+    """A finished short training: the networks, and every loss term of every step.
+
+    The networks are in evaluation mode: batch norm uses the statistics kept in training.
+    """
 
     recipe: Recipe
     model: CycleGAN
@@ -102,6 +105,10 @@ class Run:
 Watch = Callable[[int, CycleGAN], None]
 
 
+# Drawing the pictures takes a quarter of a short training; runs of one process share them.
+_heap = cache(worlds.training_pictures)
+
+
 def train(recipe: Recipe, watch: Watch = lambda step, model: None) -> Run:
     """Train from scratch on the CPU.
 
@@ -109,10 +116,7 @@ def train(recipe: Recipe, watch: Watch = lambda step, model: None) -> Run:
         watch: called after each step with the number of steps made and the model.
     """
     model = recipe.make_model(recipe.make_generator, recipe.make_discriminator, seed=recipe.seed)
-    heaps = (
-        worlds.training_pictures(recipe.world, domain, recipe.scenes, recipe.size)
-        for domain in "AB"
-    )
+    heaps = (_heap(recipe.world, domain, recipe.scenes, recipe.size) for domain in "AB")
     batches = recipe.make_batches(*heaps, recipe.size, batch=recipe.batch, seed=recipe.seed)
     optimizers = two_adams(model, recipe.learning_rate, recipe.beta1, recipe.factor_D)
     full = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]

@@ -50,6 +50,8 @@ class Results:
         self, name: str, measure: str, direction: str = "A to B", world: str = "night"
     ) -> dict[int, float]:
         """The values of one measure, by seed; NaN where a run gave no finite pictures."""
+        if measure not in MEASURES:
+            raise CourseError(f"No measure {measure!r}: choose one of {', '.join(MEASURES)}.")
         found = {
             row["seed"]: row[measure]
             for row in self.rows
@@ -73,9 +75,12 @@ class Results:
     ) -> Interval:
         """Mean of `name` minus `base` over the seeds that both have, with its 95 % interval.
 
-        Runs of one seed share their pictures and their first weights, so they are paired.
+        Runs of one seed share the order of their pictures and, as far as their networks are the
+        same, their first weights, so they are paired.
         """
         one, other = (self.by_seed(n, measure, direction, world) for n in (name, base))
+        if not one.keys() & other.keys():
+            raise CourseError(f"{name!r} and {base!r} have no seed in common.")
         return t_interval([one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())])
 
     def pictures(self, name: str, world: str = "night") -> Image.Image:

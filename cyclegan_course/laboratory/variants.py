@@ -16,10 +16,12 @@ from cyclegan_course.cyclegan import (
     generator_losses,
     training_step,
 )
+from cyclegan_course.errors import CourseError
 from cyclegan_course.laboratory.recipe import small_generator
 from cyclegan_course.networks import ResnetGenerator
 
 Step = Callable[..., dict[str, Tensor]]
+TERMS = ("G_AB", "G_BA", "cycle_A", "cycle_B", "idt_A", "idt_B")  # of `generator_losses`
 
 
 def step_with(form: GeneratorLosses) -> Step:
@@ -32,7 +34,13 @@ def weighted(**weights: float) -> Step:
 
     Terms by the names of `cyclegan.generator_losses`; a weight of 0 leaves the term out of the
     training, and it is still in the record as 0.
+
+    Raises:
+        CourseError: a name is that of no term.
     """
+    unknown = weights.keys() - TERMS
+    if unknown:
+        raise CourseError(f"No term is called {min(unknown)!r}: choose of {', '.join(TERMS)}.")
 
     def form(
         model: CycleGAN, real_A: Tensor, real_B: Tensor, objective: Objective
@@ -47,7 +55,8 @@ def noisy_cycle(sigma: float, seed: int = 0) -> Step:
     """The step with Gaussian noise on the fakes before they are translated back.
 
     A message in small differences of brightness does not survive it, so hiding one no longer pays.
-    The discriminators see the fakes without noise. Each call makes a step with its own stream.
+    The discriminators see the fakes without noise. Each call makes a step with its own stream,
+    which goes on from one training to the next: for equal weights make a new step.
 
     Args:
         sigma: standard deviation in units of the range [-1, 1]; 1/255 of the range is 0.0078.

@@ -67,9 +67,15 @@ BUGS: dict[str, Bug] = {
     for bug in (
         _bug(
             "one_layer_more",
-            "A discriminator with one layer too many: 94 pixels called 70",
+            "A discriminator with one layer too many: 142 pixels called 70",
             "discriminator",
             make_discriminator=partial(networks.one_layer_more, ndf=32, n_layers=2),
+        ),
+        _bug(
+            "one_halving_more",
+            "One halving too many: 94 pixels called 70",
+            "discriminator",
+            make_discriminator=partial(networks.one_halving_more, ndf=32, n_layers=2),
         ),
         _bug(
             "relu_after_sum",
