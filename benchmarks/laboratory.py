@@ -25,7 +25,7 @@ from cyclegan_course.images import tensor_to_picture
 from cyclegan_course.laboratory import grid
 from cyclegan_course.laboratory.bugs import BUGS
 from cyclegan_course.laboratory.recipe import Recipe, train
-from cyclegan_course.laboratory.results import FOLDER, picture_name
+from cyclegan_course.laboratory.results import FOLDER, Results, picture_name
 from cyclegan_course.laboratory.scores import scores, tasks
 
 SHOWN = (0, 3, 5, 9, 12, 20)  # held-out scenes in the strips
@@ -114,12 +114,22 @@ def main() -> None:
         new += run(options.out, options.table, jobs, draw=seed == 1)
     if not new:
         return
-    record = options.out / "record.json"
+    write_record(options.out, options.table)
+
+
+def write_record(folder: Path, table: str) -> None:
+    """Machine and versions beside the tables, and the seeds that each table has by now."""
+    seeds: dict[str, set[int]] = {}
+    for row in Results(table, folder).rows:
+        seeds.setdefault(row["world"], set()).add(row["seed"])
+    record = folder / "record.json"
     known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    known[f"{options.table}, {options.world}"] = {
+    known[table] = {
+        "command": f"python benchmarks/laboratory.py {table}",
         "machine": environment.machine(),
         "torch": torch.__version__,
-        "seeds": options.seeds,
+        "seeds": {world: sorted(found) for world, found in seeds.items()},
+        "seconds": "of the clock, for one training; other work ran beside most of them",
     }
     record.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 

@@ -637,8 +637,8 @@ class TestBenchmark:
         assert results.by_seed("no pool", "psnr")[2] == pytest.approx(row["psnr"], abs=1e-4)
         assert results.pictures("full").size == (3 * SIZE, 2 * SIZE)
         (record,) = json.loads((tmp_path / "record.json").read_text()).items()
-        assert record[0] == "grid, night"
-        assert record[1]["seeds"] == [1, 2]
+        assert record[0] == "grid"
+        assert record[1]["seeds"] == {"night": [1, 2]}
         assert record[1].keys() >= {"machine", "torch"}
 
         before = (tmp_path / "grid.csv").read_bytes()

@@ -35,9 +35,9 @@ class Results:
         self.table = table
         file = self.folder / f"{table}.csv"
         if not file.is_file():
+            maker = "listing.py" if table == "listing" else f"laboratory.py {table}"
             raise CourseError(
-                f"There are no stored results {file.name}: make them with "
-                f"python benchmarks/laboratory.py {table}"
+                f"There are no stored results {file.name}: make them with python benchmarks/{maker}"
             )
         with file.open(newline="", encoding="utf-8") as stream:
             self.rows = [_typed(row) for row in csv.DictReader(stream)]
@@ -85,7 +85,10 @@ class Results:
 
     def pictures(self, name: str, world: str = "night") -> Image.Image:
         """Six held-out scenes of the first seed: a row of A to B above a row of B to A."""
-        return Image.open(self.folder / self.table / picture_name(name, world)).convert("RGB")
+        file = self.folder / self.table / picture_name(name, world)
+        if not file.is_file():
+            raise CourseError(f"There are no stored pictures of {name!r} on {world}.")
+        return Image.open(file).convert("RGB")
 
 
 def picture_name(name: str, world: str) -> str:
