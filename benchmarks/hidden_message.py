@@ -1,6 +1,6 @@
 """The hidden message of chapter 8: trainings on the world `grey`, and what their way back can read.
 
-    uv run python benchmarks/hidden_message.py       # about 20 minutes on one core
+    uv run python benchmarks/hidden_message.py       # about 9 minutes on one core
 
 Trains with no noise in the cycle and with noise of two strengths, three seeds each: the minute of
 chapter 5, but on `grey` and with 1500 steps. Writes into `data/laboratory/hidden_message`:

@@ -4,6 +4,8 @@
     uv run python benchmarks/laboratory.py grid --world painting --groups terms
     uv run python benchmarks/laboratory.py bugs               # about half an hour on one core
 
+    uv run python benchmarks/laboratory.py grid --tables      # print the table, train nothing
+
 Writes into `data/laboratory`: `grid.csv` and `bugs.csv`, one row a run and direction with its
 seconds, a strip of pictures of each run of seed 1, and `record.json` with machine and versions of
 the newest runs. Runs that the table has already are not made again (delete the file to begin anew).
@@ -94,6 +96,25 @@ def run(folder: Path, table: str, jobs: list[Job], draw: bool) -> int:
     return new
 
 
+def table_of(results: Results, world: str) -> str:
+    """Mean over the seeds with the 95 % interval, in Markdown."""
+    columns = {"psnr": 2, "ssim": 3, "distance": 3, "reconstruction": 3}
+    ways = ("A to B", "B to A")
+    head = " | ".join(f"{measure}, {way}" for way in ways for measure in columns)
+    lines = [f"| | seeds | {head} |", "|---|---|" + "---|" * (len(ways) * len(columns))]
+    for name in results.names(world):
+        cells = [
+            f"{found.value:.{digits}f} ± {found.high - found.value:.{digits}f}"
+            if (found := results.interval(name, measure, way, world)).high is not None
+            else f"{found.value:.{digits}f}"
+            for way in ways
+            for measure, digits in columns.items()
+        ]
+        seeds = len(results.by_seed(name, "psnr", world=world))
+        lines.append(f"| {name} | {seeds} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", choices=("grid", "bugs"))
@@ -101,7 +122,11 @@ def main() -> None:
     parser.add_argument("--groups", nargs="+", default=list(grid.CELLS), choices=grid.CELLS)
     parser.add_argument("--world", default="night", choices=worlds.WORLDS)
     parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--tables", action="store_true", help="only print the table")
     options = parser.parse_args()
+    if options.tables:
+        print(table_of(Results(options.table, options.out), options.world))
+        return
     environment.prepare_threads()
     options.out.mkdir(parents=True, exist_ok=True)
     new = 0

@@ -17,7 +17,7 @@ from cyclegan_course.plots.style import BLUE, DARK, GREEN, GREY, ORANGE, PURPLE,
 
 _PASSED = {"facecolor": "#cfe3f1", "edgecolor": "none"}
 _CAUGHT = {"facecolor": ORANGE, "edgecolor": "none"}
-_WORD = {"color": "white", "fontsize": 7.5}
+_WORD = {"color": "white", "fontsize": 7}
 _LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"))
 _MARKERS = ("o", "s")
 
@@ -34,7 +34,7 @@ def catch_table(
     """
     names, invariants = list(judged), list(next(iter(judged.values())))
     with matplotlib.rc_context(STYLE):
-        size = 4.2 + 0.56 * len(invariants), 0.9 + 0.27 * len(names)
+        size = 5.2 + 0.56 * len(invariants), 1.3 + 0.25 * len(names)
         figure = Figure(figsize=size, layout="constrained")
         axis = bare(figure.subplots())
         axis.set(xlim=(0, len(invariants)), ylim=(len(names), 0))
@@ -137,11 +137,11 @@ def case(rows: Mapping[str, Picture], seeds: Mapping[str, Sequence[Mapping[int, 
         rows: as for `picture_strips`.
         seeds: title of a panel, and the scores by seed, first repaired, then with the bug.
     """
-    arrays, high = _same_shape(rows, 4.4)
+    arrays, high = _same_shape(rows, 2.7)
     above = (high + 0.06) * len(rows)
     with matplotlib.rc_context(STYLE | {"font.size": 9}):
-        figure = Figure(figsize=(7.6, above + 2.1), layout="constrained")
-        top, below = figure.subfigures(2, 1, height_ratios=(above, 2.1))
+        figure = Figure(figsize=(7.2, above + 1.9), layout="constrained")
+        top, below = figure.subfigures(2, 1, height_ratios=(above, 1.9))
         _draw_strips(top, arrays)
         axes = below.subplots(1, len(seeds), squeeze=False)[0]
         for axis, (title, (right, wrong)) in zip(axes, seeds.items(), strict=True):

@@ -135,8 +135,8 @@ def cost_figure(rows: Sequence[dict], measures: Mapping[str, str]) -> Figure:
 
 
 def _words(difference: Interval) -> str:
-    """The difference with its interval, three digits of its size."""
-    decimals = max(0, 1 - int(np.floor(np.log10(abs(difference.value) or 1))))
+    """The difference with its interval: two digits of the difference, at most four decimals."""
+    decimals = min(4, max(0, 1 - int(np.floor(np.log10(abs(difference.value) or 1)))))
     text = f"{difference.value:+.{decimals}f}"
     if difference.low is not None:
         text += f" ({difference.low:+.{decimals}f} to {difference.high:+.{decimals}f})"

@@ -24,6 +24,7 @@ def explore(
     *,
     actions: Mapping[str, Callable[[], None]] | None = None,
     start: Mapping[str, Any] | None = None,
+    to_bytes: Callable[[Figure], bytes] = figure_bytes,
     **controls: Sequence,
 ) -> None:
     """Show a figure with a control for each argument of `draw`, and with buttons.
@@ -38,6 +39,7 @@ def explore(
         alt: text for those who do not see the figure, or a function of the same values.
         actions: buttons by their words. Each calls its function, then the figure is drawn again.
         start: values to begin with, where it is not the first one.
+        to_bytes: makes the image file of a figure.
         controls: argument name and the values it can take: numbers become a slider, words become
             buttons or a list. Underscores in the name are shown as spaces.
 
@@ -45,7 +47,7 @@ def explore(
         CourseError: if `start` names a value that its control does not have.
     """
     boxes = {name: _control(name, list(controls[name]), start or {}) for name in controls}
-    text, image = _state(draw, alt, boxes)
+    text, image = _state(draw, alt, boxes, to_bytes)
     if not in_notebook():
         publish(text)
         return
@@ -55,7 +57,7 @@ def explore(
         try:
             if action is not None:
                 action()
-            picture.value = _img(*_state(draw, alt, boxes))
+            picture.value = _img(*_state(draw, alt, boxes, to_bytes))
         except Exception as error:  # otherwise it would only reach a log that nobody opens
             picture.value = f"<p>This could not be drawn: {html.escape(str(error))}</p>"
 
@@ -66,10 +68,15 @@ def explore(
     publish(text, image=image, widget=ipywidgets.VBox([row, picture]))
 
 
-def _state(draw: Callable[..., Figure], alt: Text, boxes: Mapping[str, Any]) -> tuple[str, bytes]:
+def _state(
+    draw: Callable[..., Figure],
+    alt: Text,
+    boxes: Mapping[str, Any],
+    to_bytes: Callable[[Figure], bytes],
+) -> tuple[str, bytes]:
     values = {name: box.value for name, box in boxes.items()}
     figure = draw(**values)
-    return (alt(**values) if callable(alt) else alt), figure_bytes(figure)
+    return (alt(**values) if callable(alt) else alt), to_bytes(figure)
 
 
 def _control(name: str, options: list, start: Mapping[str, Any]) -> Any:
