@@ -301,6 +301,6 @@ def test_answers_are_folded_and_safe():
     assert html.endswith("</details>")
     assert "A. &lt;ill&gt;" in html
     assert "1 dB &amp; 2" in html
-    assert html.count('src="data:image/png;base64,') == 3
+    assert html.count('src="data:image/jpeg;base64,') == 3
     assert html.count('alt="') == 3
     assert html.count("<div") == html.count("</div>") == 3

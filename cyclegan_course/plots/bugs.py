@@ -150,7 +150,7 @@ def case(rows: Mapping[str, Picture], seeds: Mapping[str, Sequence[Mapping[int, 
                 axis.plot([0, 1], ends, "-", color=GREY, linewidth=1)
                 axis.plot(0, ends[0], "o", color=BLUE, markersize=5)
                 axis.plot(1, ends[1], "s", color=ORANGE, markersize=5)
-            axis.set_xticks([0, 1], ["repaired", "with the bug"])
+            axis.set_xticks([0, 1], ["repaired", "bug"])
             axis.set(xlim=(-0.4, 1.4), title=title)
             axis.grid(False, axis="x")
             axis.margins(y=0.15)

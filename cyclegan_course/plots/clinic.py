@@ -1,6 +1,5 @@
 """The loss-curve clinic: the curves of its patients on the same axes, and the opened answers."""
 
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from PIL import Image
 from cyclegan_course.display import data_uri
 from cyclegan_course.errors import CourseError
 from cyclegan_course.plots.curves import LSGAN_GUESSING, running_mean
+from cyclegan_course.plots.pictures import jpeg_bytes
 from cyclegan_course.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE
 
 Record = Sequence[Mapping[str, float]]
@@ -124,10 +124,8 @@ def folded_answers(answers: Sequence[Answer], given: Image.Image, words: str) ->
 
 
 def _strip(title: str, picture: Image.Image, beside: str = "") -> str:
-    stream = io.BytesIO()
-    picture.save(stream, "png", optimize=True)
     # Small pictures, enlarged by the browser: a tenth of the bytes of a figure of this size.
     style = "width:400px;max-width:100%;image-rendering:pixelated"
-    image = f'<img alt="{escape(title)}" style="{style}" src="{data_uri(stream.getvalue())}">'
+    image = f'<img alt="{escape(title)}" style="{style}" src="{data_uri(jpeg_bytes(picture))}">'
     row = '<div style="display:flex;flex-wrap:wrap;gap:16px;align-items:center">'
     return f"<p><b>{escape(title)}</b></p>{row}{image}<span>{beside}</span></div>"
