@@ -15,27 +15,15 @@ import time
 from pathlib import Path
 
 import torch
-from PIL import Image
+from laboratory import strip
 
 from cyclegan_course import environment
-from cyclegan_course.cyclegan import CycleGAN
-from cyclegan_course.images import tensor_to_picture
 from cyclegan_course.laboratory import clinic, clinic_results
 from cyclegan_course.laboratory.recipe import train
-from cyclegan_course.laboratory.scores import scores, tasks
+from cyclegan_course.laboratory.scores import scores
 
 EVERY = 4  # steps to a stored point
 MEASURES = ("psnr", "ssim", "distance", "correspondence", "reconstruction")
-
-
-def strip(model: CycleGAN) -> Image.Image:
-    """A row of A to B above a row of B to A, of the scenes `clinic_results.SHOWN`."""
-    rows = []
-    for net, task in zip((model.G_AB, model.G_BA), tasks("night", clinic.SIZE), strict=True):
-        with torch.no_grad():
-            fakes = net(task.source[list(clinic_results.SHOWN)]).nan_to_num().clamp(-1, 1)
-        rows.append(torch.cat(list(fakes), dim=2))
-    return tensor_to_picture(torch.cat(rows, dim=1))
 
 
 def stored_runs(file: Path) -> set[tuple[str, str]]:
@@ -73,7 +61,8 @@ def run(folder: Path, patient: clinic.Patient, seed: int) -> None:
         for row in scores(trained.model, "night", clinic.SIZE)
     ]
     if seed == 1:
-        strip(trained.model).save(folder / f"{patient.name}.png", optimize=True)
+        picture = strip(trained.model, trained.recipe, clinic_results.SHOWN)
+        picture.save(folder / f"{patient.name}.png", optimize=True)
     append(folder / "curves.csv", curves)
     append(folder / "scores.csv", measured)  # last: a run counts as stored when this is written
     print(f"{patient.name}, seed {seed}: {seconds:.0f} s", flush=True)

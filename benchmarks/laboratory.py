@@ -15,7 +15,7 @@ import argparse
 import csv
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -49,12 +49,12 @@ def bug_jobs(seed: int) -> list[Job]:
     return jobs + [(bug.name, bug.wrong(seed), bug.deploy) for bug in BUGS.values()]
 
 
-def strip(model: CycleGAN, recipe: Recipe) -> Image.Image:
-    """A row of A to B above a row of B to A, of the scenes `SHOWN`."""
+def strip(model: CycleGAN, recipe: Recipe, shown: Sequence[int]) -> Image.Image:
+    """A row of A to B above a row of B to A, of the held-out scenes `shown`."""
     rows = []
     for net, task in zip((model.G_AB, model.G_BA), tasks(recipe.world, recipe.size), strict=True):
         with torch.no_grad():
-            fakes = net(task.source[list(SHOWN)]).nan_to_num().clamp(-1, 1)
+            fakes = net(task.source[list(shown)]).nan_to_num().clamp(-1, 1)
         rows.append(torch.cat(list(fakes), dim=2))
     return tensor_to_picture(torch.cat(rows, dim=1))
 
@@ -85,7 +85,9 @@ def run(folder: Path, table: str, jobs: list[Job], draw: bool) -> int:
         if draw:  # first: what the table has is not made again
             pictures = folder / table
             pictures.mkdir(exist_ok=True)
-            strip(model, recipe).save(pictures / picture_name(name, recipe.world), optimize=True)
+            strip(model, recipe, SHOWN).save(
+                pictures / picture_name(name, recipe.world), optimize=True
+            )
         with file.open("a", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, [*rows[0], "seconds"], lineterminator="\n")
             if stream.tell() == 0:
@@ -137,9 +139,8 @@ def main() -> None:
             else bug_jobs(seed)
         )
         new += run(options.out, options.table, jobs, draw=seed == 1)
-    if not new:
-        return
-    write_record(options.out, options.table)
+    if new:
+        write_record(options.out, options.table)
 
 
 def write_record(folder: Path, table: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
+LUMA = (0.299, 0.587, 0.114)  # weights of R, G and B, ITU-R BT.601
 _SCENE, _TEXTURE, _HUES = 0, 1, 3  # 2 is the damage of `worlds`
 _WAVES = 3
 
@@ -707,11 +708,11 @@ def _roof(scene: Scene, house: House, edit: str | None) -> tuple[float, float, f
 def hue_of_one_brightness(hue: float, brightness: float = 100.0) -> tuple[float, float, float]:
     """The strongest colour of a hue in [0, 1) whose grey is the same for all hues.
 
-    Grey is the luma 0.299 R + 0.587 G + 0.114 B of ITU-R BT.601. Channels stay within 15 to 210:
+    Grey is the luma of `LUMA`. Channels stay within 15 to 210:
     the lit side of a roof is drawn lighter, and a channel cut off at 255 would betray the hue.
     """
     pure = np.array(colorsys.hsv_to_rgb(hue, 1.0, 1.0))
-    away = pure - pure @ (0.299, 0.587, 0.114)
+    away = pure - pure @ LUMA
     room = np.where(away > 0, 210 - brightness, 15 - brightness)
     strength = min(r / a for r, a in zip(room, away, strict=True) if a)
     return tuple(float(channel) for channel in brightness + strength * away)

@@ -23,6 +23,7 @@ from cyclegan_course import metrics, worlds
 from cyclegan_course.errors import CourseError
 from cyclegan_course.images import picture_to_tensor, pictures_to_tensor, tensor_to_picture
 from cyclegan_course.laboratory.results import FOLDER as LABORATORY
+from cyclegan_course.scenes import LUMA
 from cyclegan_course.translate.weights import load_generator
 
 FOLDER = LABORATORY / "hidden_message"
@@ -30,7 +31,6 @@ SIZE = 48  # of the stored trainings
 SHOWN = 2  # the seed whose weights are stored: its usual training writes partly with a tint
 LEVEL = 1 / 127.5
 CHANCE = 90.0  # degrees: mean error of a hue that is guessed
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as `worlds` makes its grey
 
 # The stored trainings, by the standard deviation of the noise in their cycle, in [-1, 1].
 TRAININGS = {"plain": 0.0, "noise 10": 0.08}
