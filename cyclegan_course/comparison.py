@@ -136,9 +136,16 @@ class _Round(NamedTuple):
     def jobs(self) -> list[_Job]:
         jobs = []
         for task in self.tasks:
-            jobs += [_Job(task, method, fake) for method, fake in task.baselines().items()]
-            jobs += [_Job(task, method, None, one) for method, one in self.team.items()]
-            jobs += [] if task.real is None else [_Job(task, "floor")]
+            backward = task.direction.endswith("B to A")
+            team = {
+                method: one
+                for method, one in self.team.items()
+                if one.G_BA is not None or not backward
+            }
+            if team:
+                jobs += [_Job(task, method, fake) for method, fake in task.baselines().items()]
+                jobs += [_Job(task, method, None, one) for method, one in team.items()]
+                jobs += [] if task.real is None else [_Job(task, "floor")]
         return jobs
 
 
@@ -152,7 +159,7 @@ def _run(job: _Job, seed: int) -> Row:
     if task.direction.endswith("B to A"):
         there, back = back, there
     fake = translated(there.translate_tensor, task.source)
-    rec = translated(back.translate_tensor, fake)
+    rec = None if back is None else translated(back.translate_tensor, fake)
     return measure_fully(task, job.method, fake, rec, job.contender.step, seed)
 
 
@@ -162,6 +169,8 @@ def _with_seeds(rows: Sequence[Row], team: dict[str, Contender]) -> list[Row]:
     for labels in by_settings(team):
         for direction in dict.fromkeys(row.direction for row in rows):
             found = [r for r in rows if r.direction == direction and r.method in labels]
+            if not found:
+                continue
             method = f"mean of {len(found)} seeds, {team[labels[0]].kind}"
             result.insert(result.index(found[-1]) + 1, over_seeds(found, method))
     return result

@@ -1,4 +1,4 @@
-"""Pairs of trained generators: what a shipped name or the folder of a run stands for."""
+"""Trained generators, in pairs or alone: what a shipped name or the folder of a run stands for."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,15 +10,17 @@ from cyclegan_course.training import Config, load_config
 from cyclegan_course.translate.translator import Translator, load_translator
 from cyclegan_course.translate.weights import available_names, find_generator
 
+METHODS = {"cyclegan": "CycleGAN", "cut": "CUT"}  # as `Config.method` has them, and as tables do
+
 
 @dataclass(frozen=True)
 class Contender:
-    """One pair of trained generators.
+    """One pair of trained generators, or one generator.
 
     Attributes:
         name: the shipped name, or the folder of the run as it was given.
-        kind: "CycleGAN", or "last" or "best" of a run.
-        G_AB, G_BA: its translators.
+        kind: "CycleGAN" or "CUT", or "last" or "best" of a run.
+        G_AB, G_BA: its translators; G_BA is None for CUT, which has no way back.
         config: the settings of its run, None for a pair that lies in no run's folder.
         sums: sha256 of the weights, by "AB" and "BA".
     """
@@ -26,7 +28,7 @@ class Contender:
     name: str
     kind: str
     G_AB: Translator
-    G_BA: Translator
+    G_BA: Translator | None
     config: Config | None
     sums: dict[str, str]
 
@@ -65,12 +67,12 @@ def contenders(name: str) -> list[Contender]:
     """
     folder = Path(name).expanduser()
     if name in available_names() or not folder.is_dir():
-        return [load_contender(name, "CycleGAN", name)]
+        return [load_contender(name, None, name)]
     if not (folder / "config.json").exists():
         run = folder.resolve().parent  # for RUN/best
         inside = folder.resolve().name == "best" and (run / "config.json").exists()
         config = load_config(run) if inside else None
-        return [load_contender(name, "best" if inside else "CycleGAN", folder, config)]
+        return [load_contender(name, "best" if inside else None, folder, config)]
     config = load_config(folder)
     places = {"last": folder, "best": folder / "best"}
     found = [
@@ -83,18 +85,25 @@ def contenders(name: str) -> list[Contender]:
 
 
 def load_contender(
-    name: str, kind: str, place: str | Path, config: Config | None = None
+    name: str, kind: str | None, place: str | Path, config: Config | None = None
 ) -> Contender:
-    """The pair of generators in a place that `load_translator` knows."""
-    G_AB, G_BA = (load_translator(place, direction) for direction in ("AB", "BA"))
+    """The generators in a place that `load_translator` knows.
+
+    Args:
+        kind: as in `Contender`; None for the method that the card names.
+    """
+    G_AB = load_translator(place)
+    method = G_AB.card.get("trained", {}).get("config", {}).get("method", "cyclegan")
+    directions = ("AB",) if method == "cut" else ("AB", "BA")
+    G_BA = load_translator(place, "BA") if "BA" in directions else None
     folder, stem = find_generator(place)
     sums = {
         direction: hashlib.sha256(
             (folder / f"{stem}_{direction}.safetensors").read_bytes()
         ).hexdigest()
-        for direction in ("AB", "BA")
+        for direction in directions
     }
-    return Contender(name, kind, G_AB, G_BA, config, sums)
+    return Contender(name, kind or METHODS[method], G_AB, G_BA, config, sums)
 
 
 def by_label(team: Sequence[Contender]) -> dict[str, Contender]:
@@ -106,7 +115,8 @@ def by_label(team: Sequence[Contender]) -> dict[str, Contender]:
     if len(set(short.values())) < len(names):
         short = {name: name for name in names}
     return {
-        short[one.name] + ("" if one.kind == "CycleGAN" else f", {one.kind}"): one for one in team
+        short[one.name] + ("" if one.kind in METHODS.values() else f", {one.kind}"): one
+        for one in team
     }
 
 

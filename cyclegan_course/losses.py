@@ -1,4 +1,4 @@
-"""The losses of CycleGAN as pure functions of tensors. All means, all scalars.
+"""The losses of CycleGAN and of CUT as pure functions of tensors. All means, all scalars.
 
 Scores are the raw outputs of a discriminator, of any shape; pictures are (N, 3, H, W) in [-1, 1].
 """
@@ -67,6 +67,25 @@ def cycle_consistency_loss(rec: Tensor, real: Tensor) -> Tensor:
 def identity_loss(idt: Tensor, real: Tensor) -> Tensor:
     """Mean |G_AB(b) - b|: what is already of the target domain stays (Zhu 2017, section 5.2)."""
     return F.l1_loss(idt, real)
+
+
+def patch_nce_loss(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
+    """PatchNCE of one layer: find, among S patches of the input, the one at one's own place.
+
+    Mean over all patches s of -log(exp(q_s . k_s / t) / sum over r of exp(q_s . k_r / t)): cross
+    entropy with the patch's own place as its class (Park et al. 2020, equations 3 and 4; the other
+    patches are those of the same picture). log S for patches that say nothing.
+
+    Args:
+        query: (N, S, C), features of the translation, each of length 1.
+        key: (N, S, C), features of the input at the same places, each of length 1.
+        temperature: t, small for a strict choice.
+    """
+    # Autocast would round the likenesses to 8 bits, and the temperature enlarges that by 14.
+    with torch.autocast(query.device.type, enabled=False):
+        likeness = torch.bmm(query.float(), key.float().transpose(1, 2)) / temperature
+    own_place = torch.arange(query.shape[1], device=query.device).expand(len(query), -1)
+    return F.cross_entropy(likeness.flatten(0, 1), own_place.flatten())
 
 
 def _distance_to(label: float, score: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ from cyclegan_course.plots.speed import (
     timelines,
     work_of_step,
 )
-from cyclegan_course.training.fast_step import generator_side
+from cyclegan_course.training.sides import generator_side
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "12_making_it_fast.ipynb"
 

@@ -284,7 +284,7 @@ class TestGradients:
         step(real_A, real_B)
         both = gradients(step)
         step = fast_step(config(), BATCHED)
-        step.losses_D = lambda *rest: {}
+        step.sides = step.sides._replace(discriminators=lambda *rest: {})
         step(real_A, real_B)
         alone = gradients(step)
         assert alone.keys() == {name for name in both if name.startswith("G_")}

@@ -26,6 +26,7 @@ TRAIN_OPTIONS: tuple[tuple[str, str, Callable, str], ...] = (
         f"a world ({', '.join(worlds.WORLDS)}), a folder with trainA, trainB, or a downloaded set",
     ),
     ("--name", "name", str, "name of the generator that comes out (default: that of the data)"),
+    ("--method", "method", str, "cyclegan, or cut: A to B alone, patches in place of the cycle"),
     ("--size", "size", int, "side of the training crops in pixels"),
     ("--load-size", "load_size", int, "size at which pictures are loaded before cropping"),
     ("--blocks", "n_blocks", int, "residual blocks of each generator"),
@@ -40,6 +41,9 @@ TRAIN_OPTIONS: tuple[tuple[str, str, Callable, str], ...] = (
     ("--lr", "lr", float, "learning rate of the first half"),
     ("--lambda-cycle", "lambda_cycle", float, "weight of cycle consistency"),
     ("--lambda-identity", "lambda_identity", float, "weight of the identity loss"),
+    ("--lambda-nce", "lambda_nce", float, "CUT: weight of PatchNCE on pictures of A"),
+    ("--lambda-nce-identity", "lambda_nce_identity", float, "CUT: the same on pictures of B"),
+    ("--patches", "patches", int, "CUT: patches that are compared in each layer"),
     ("--adversarial", "adversarial", str, "lsgan, vanilla, non_saturating or hinge"),
     ("--pool-size", "pool_size", int, "fakes kept to show the discriminators, 0 for none"),
     ("--seed", "seed", int, "seed of everything random"),
@@ -58,7 +62,8 @@ TRAIN_OPTIONS: tuple[tuple[str, str, Callable, str], ...] = (
 def add(commands: Commands) -> None:
     """Add the command `train`."""
     command = commands.add_parser(
-        "train", help="train a CycleGAN; without arguments, ten minutes on the painting world"
+        "train",
+        help="train a CycleGAN, or CUT; without arguments, ten minutes on the painting world",
     )
     command.set_defaults(run=_train)
     command.add_argument(
@@ -100,11 +105,12 @@ def _train(options: argparse.Namespace) -> int:
 
 def command_for(config: Config) -> str:
     """The command that trains with a configuration: what differs from the default preset's."""
-    plain = preset("small", minutes=config.minutes, steps=config.steps)
+    plain = preset("small", minutes=config.minutes, steps=config.steps, method=config.method)
     words = ["cyclegan-course", "train"]
     for flag, name, _, _ in TRAIN_OPTIONS:
         value = getattr(config, name)
-        if value is None or (name not in ("steps", "minutes") and value == getattr(plain, name)):
+        usual = Config.method if name == "method" else getattr(plain, name)
+        if value is None or (name not in ("steps", "minutes") and value == usual):
             continue
         if isinstance(value, tuple):
             words += [f"--data-A={value[0]}", f"--data-B={value[1]}"]

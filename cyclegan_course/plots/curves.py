@@ -26,8 +26,12 @@ PANELS = {
         "cycle_B": (ORANGE, "--"),
         "idt_B": (GREEN, "-"),
         "idt_A": (PURPLE, "--"),
+        "nce_A": (BLUE, "-"),
+        "nce_B": (GREEN, "-"),
     },
 }
+CONTENT = list(PANELS)[2]
+CONTENT_OF_CUT = "generator: patches and identity"
 # The same for the measures of held-out pictures, see `training.samples.measure_held_out`.
 MEASURES = {
     "distance to the other domain": {"distance_AB": (BLUE, "-"), "distance_BA": (ORANGE, "--")},
@@ -37,6 +41,7 @@ MEASURES = {
     },
 }
 ROWS_OF_SAMPLES = ("A", "A to B", "and back", "B", "B to A", "and back")
+ROWS_OF_CUT = ROWS_OF_SAMPLES[:2]
 LSGAN_GUESSING = 0.25  # a score of 1/2 for everything: (1/2)^2, for G as for D
 
 
@@ -78,7 +83,9 @@ def measure_curves(measures: Sequence[dict] | str | os.PathLike) -> Figure:
     rows = _rows(measures, "measures")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7, 3.2), layout="constrained")
-        for axis, (title, lines) in zip(figure.subplots(1, 2), MEASURES.items(), strict=True):
+        panels = {title: lines for title, lines in MEASURES.items() if set(lines) & set(rows[0])}
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axis, (title, lines) in zip(axes, panels.items(), strict=True):
             _measures_panel(axis, rows, lines)
             axis.set_title(title)
             axis.set_ylim(bottom=0)
@@ -108,7 +115,9 @@ def run_figure(
         right = figure.add_gridspec(
             2, 2, left=0.53, right=0.99, top=0.94, bottom=0.09, wspace=0.22, hspace=0.42
         )
-        _samples_panel(figure.add_subplot(left[0]), grid)
+        one_way = bool(record) and "G_BA" not in record[0]
+        rows = ROWS_OF_CUT if one_way else ROWS_OF_SAMPLES
+        _samples_panel(figure.add_subplot(left[0]), grid, rows)
         for place, title in enumerate([*PANELS, "held-out pictures"]):
             axis = figure.add_subplot(right[place])
             axis.set_title(title)
@@ -131,20 +140,20 @@ def run_figure(
     return figure
 
 
-def _samples_panel(axis: Axes, grid: Tensor | None) -> None:
+def _samples_panel(axis: Axes, grid: Tensor | None, rows: Sequence[str]) -> None:
     bare(axis)
     if grid is None:
         axis.text(0.5, 0.5, "the first samples come soon", ha="center", va="center", color=GREY)
         return
     picture = picture_array(grid)
     axis.imshow(picture, interpolation="nearest" if len(picture) < 400 else "auto")
-    height = len(picture) / len(ROWS_OF_SAMPLES)
-    axis.set_yticks([height * (row + 0.5) for row in range(len(ROWS_OF_SAMPLES))], ROWS_OF_SAMPLES)
+    height = len(picture) / len(rows)
+    axis.set_yticks([height * (row + 0.5) for row in range(len(rows))], rows)
     axis.tick_params(length=0)
 
 
 def _losses_panel(axis: Axes, title: str, rows: Sequence[dict], smooth: float, lsgan: bool) -> None:
-    """One of `PANELS`: faint as recorded, strong smoothed."""
+    """One of `PANELS`, of the terms that there are: faint as recorded, strong smoothed."""
     steps = [row["step"] for row in rows]
     highest = 0.0
     for name, (colour, style) in PANELS[title].items():
@@ -155,9 +164,9 @@ def _losses_panel(axis: Axes, title: str, rows: Sequence[dict], smooth: float, l
         means = running_mean(values, smooth)
         axis.plot(steps, means, style, color=colour, label=name)
         highest = max(highest, means[len(means) // 10 :].max())
-    if lsgan and title != list(PANELS)[2]:
+    if lsgan and title != CONTENT:
         axis.axhline(LSGAN_GUESSING, color=GREY, linestyle=":", label="guessing")
-    axis.set_title(title)
+    axis.set_title(CONTENT_OF_CUT if title == CONTENT and "nce_A" in rows[0] else title)
     axis.set_xlabel("step")
     axis.set_ylim(0, 1.3 * max(highest, LSGAN_GUESSING))
     axis.legend(fontsize=8, ncols=2)
@@ -166,6 +175,8 @@ def _losses_panel(axis: Axes, title: str, rows: Sequence[dict], smooth: float, l
 def _measures_panel(axis: Axes, rows: Sequence[dict], lines: dict) -> None:
     steps = [row["step"] for row in rows]
     for name, (colour, style) in lines.items():
+        if name not in rows[0]:
+            continue
         axis.plot(steps, [row[name] for row in rows], style, color=colour, marker=".", label=name)
     axis.set_xlabel("step")
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -11,6 +11,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 COMPILE = ("auto", "on", "off")
 # Measures of held-out pictures that need no truth, and may choose the best checkpoint.
 BEST_BY = ("distance", "reconstruction")
+METHODS = ("cyclegan", "cut")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Config:
         data: name of a world, folder with trainA and trainB, name of a downloaded set, or two
             folders: the pictures of A and those of B.
         name: of the generator that comes out, a plain word; by default that of the data.
+        method: "cyclegan", or "cut", which trains A to B alone (see `cyclegan_course.cut`).
         size: side of the training crops in pixels.
         load_size: size at which pictures are loaded before cropping; by default `size` for a
             world and size * 286 / 256 for a folder, as in the reference.
@@ -30,7 +32,9 @@ class Config:
         batch: pictures of each domain per step, of all processes together.
         lr: Adam's learning rate, constant for the first half, then falling linearly to 0.
         lambda_cycle, lambda_identity, adversarial: the objective, see `cyclegan.Objective`.
-        pool_size: fakes kept to show the discriminators, 0 for none.
+        lambda_nce, lambda_nce_identity, patches: of CUT, in the place of the first two, see
+            `cut.ContrastiveObjective` and `cut.CUT`.
+        pool_size: fakes kept to show the discriminators, 0 for none; by default 50, and 0 for CUT.
         ema: decay of an exponential moving average of the generators' weights, per step; what is
             sampled, measured and kept is then the average. 0 for none, as in the paper.
         seed: of everything random.
@@ -47,6 +51,7 @@ class Config:
 
     data: str | tuple[str, str] = "painting"
     name: str = ""
+    method: str = "cyclegan"
     size: int = 64
     load_size: int | None = None
     n_blocks: int = 4
@@ -62,7 +67,10 @@ class Config:
     lambda_cycle: float = 10.0
     lambda_identity: float = 5.0
     adversarial: str = "lsgan"
-    pool_size: int = 50
+    lambda_nce: float = 1.0
+    lambda_nce_identity: float = 1.0
+    patches: int = 256
+    pool_size: int | None = None
     ema: float = 0.0
     seed: int = 0
     precision: str = "auto"
@@ -75,6 +83,8 @@ class Config:
     best: str = "distance"
 
     def __post_init__(self) -> None:
+        if self.pool_size is None:
+            object.__setattr__(self, "pool_size", 0 if self.method == "cut" else 50)
         if not isinstance(self.data, str):  # a list, where it comes from a file
             object.__setattr__(self, "data", tuple(map(str, self.data)))
             if len(self.data) != 2:
@@ -97,7 +107,7 @@ class Config:
             )
         if self.steps is None and self.minutes is None:
             raise CourseError("Say how long to train: give steps, minutes, or both.")
-        for what in ("steps", "minutes", "batch", "lr", "ngf", "ndf", "keep"):
+        for what in ("steps", "minutes", "batch", "lr", "ngf", "ndf", "patches", "keep"):
             value = getattr(self, what)
             if value is not None and value <= 0:
                 raise CourseError(f"{what} must be larger than 0, not {value}.")
@@ -107,6 +117,7 @@ class Config:
         if not 0 <= self.ema < 1:
             raise CourseError(f"ema must be at least 0 and less than 1, not {self.ema}.")
         for what, choices in (
+            ("method", METHODS),
             ("adversarial", ADVERSARIAL_LOSSES),
             ("precision", PRECISIONS),
             ("compile", COMPILE),
@@ -116,6 +127,10 @@ class Config:
                 raise CourseError(
                     f"Unknown {what} {getattr(self, what)!r}; choose one of {', '.join(choices)}."
                 )
+        if self.method == "cut" and self.best == "reconstruction":
+            raise CourseError(
+                "CUT has no way back, so best cannot be reconstruction; choose distance."
+            )
 
     @property
     def generator_shape(self) -> dict[str, int]:

@@ -1,25 +1,25 @@
 """The training step once more, made fast: the same gradients as `cyclegan.training_step`.
 
-Read `cyclegan.training_step` first: it says what is computed. Here only the order changes, and
-how the networks are computed (`levers`).
+Read `cyclegan.training_step`, or `cut.training_step`, first: it says what is computed. Here only
+the order changes (`sides`), and how the networks are computed (`levers`).
 """
 
 import copy
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from cyclegan_course import cyclegan, environment, losses, networks
-from cyclegan_course.cyclegan import CycleGAN, Objective
+from cyclegan_course import environment, networks
+from cyclegan_course.cut import CUT
+from cyclegan_course.cyclegan import CycleGAN
 from cyclegan_course.datasets import TensorPool
 from cyclegan_course.training.config import Config
 from cyclegan_course.training.distributed import Workers
 from cyclegan_course.training.levers import Levers, best_levers, without_compiler
+from cyclegan_course.training.sides import sides_of
 from cyclegan_course.training.state import State
 
 WARM_UP_STEPS = 3  # before a recording: cuDNN chooses its kernels and Adam makes its moments
@@ -53,12 +53,12 @@ class FastStep:
         self.device = state.pool_A.pictures.device
         self.levers = best_levers(config, self.device) if levers is None else levers
         self.notes: list[str] = []
-        self.objective = Objective(config.lambda_cycle, config.lambda_identity, config.adversarial)
+        if isinstance(state.model, CUT):  # a compiled network gives its output alone
+            self.levers = without_compiler(self.levers)
+        self.sides = sides_of(config, self.levers.batched)
         self.draw = torch.Generator(self.device)
         self.model = fast_twin(state.model, self.levers, config.deterministic)
         self.trained = [p for p in state.model.parameters() if p.requires_grad]
-        self.losses_G = generator_side if self.levers.batched else textbook_generator_side
-        self.losses_D = discriminator_side if self.levers.batched else cyclegan.discriminator_losses
         self.record = self.levers.cuda_graph and self.device.type == "cuda" and workers.size == 1
         self.recorded: _RecordedStep | None = None
         self.steps_here = 0
@@ -83,34 +83,51 @@ class FastStep:
             if self.steps_here == 0 and self.levers.compiled:
                 self._compile(real_A, real_B)
             draws = self.pool_draws(len(real_A) * self.workers.size)
+            positions = self.positions(*real_A.shape[-2:])
             if not self.record:
-                terms = self._step(real_A, real_B, draws)
+                terms = self._step(real_A, real_B, draws, *positions)
             elif self.steps_here < WARM_UP_STEPS:
-                terms = _on_side_stream(self._step, real_A, real_B, draws)
+                terms = _on_side_stream(self._step, real_A, real_B, draws, *positions)
             else:
                 if self.recorded is None:
                     self._forget_gradients()
-                    self.recorded = _RecordedStep(self._step, real_A, real_B, draws)
-                terms = self.recorded(real_A, real_B, draws)
+                    self.recorded = _RecordedStep(self._step, real_A, real_B, draws, *positions)
+                terms = self.recorded(real_A, real_B, draws, *positions)
         self.steps_here += 1
         return terms
 
     def pool_draws(self, count: int) -> Tensor:
         """This step's random numbers for both pools, (2, count, 2), from seed and step alone."""
-        seed = np.random.SeedSequence([self.config.seed, 2, self.state.step])
-        self.draw.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
+        self._seed_draws(2)
         return torch.rand(2, count, 2, device=self.device, generator=self.draw)
 
-    def _step(self, real_A: Tensor, real_B: Tensor, draws: Tensor) -> dict[str, Tensor]:
+    def positions(self, height: int, width: int) -> list[Tensor]:
+        """This step's places for CUT, from seed and step alone; none for CycleGAN."""
+        if not isinstance(self.model, CUT):
+            return []
+        self._seed_draws(3)
+        return self.model.draw_positions(height, width, self.draw)
+
+    def _seed_draws(self, what: int) -> None:
+        seed = np.random.SeedSequence([self.config.seed, what, self.state.step])
+        self.draw.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
+
+    def _step(
+        self, real_A: Tensor, real_B: Tensor, draws: Tensor, *positions: Tensor
+    ) -> dict[str, Tensor]:
         state = self.state
         self._forget_gradients()
         with self._autocast():
-            terms_G, fake_A, fake_B = self.losses_G(self.model, real_A, real_B, self.objective)
+            objective, generators, discriminators = self.sides
+            terms_G, fakes = generators(self.model, real_A, real_B, objective, *positions)
             if not self.levers.batched:
                 sum(terms_G.values()).backward()
-            shown_A = self._show(state.pool_A, fake_A, draws[0])
-            shown_B = self._show(state.pool_B, fake_B, draws[1])
-            terms_D = self.losses_D(self.model, real_A, real_B, shown_A, shown_B, self.objective)
+            pools = {"A": (state.pool_A, draws[0]), "B": (state.pool_B, draws[1])}
+            shown = {
+                domain: self._show(pools[domain][0], fake, pools[domain][1])
+                for domain, fake in fakes.items()
+            }
+            terms_D = discriminators(self.model, {"A": real_A, "B": real_B}, shown, objective)
         if self.levers.batched:
             sum((terms_G | terms_D).values()).backward()
         else:
@@ -158,8 +175,9 @@ class FastStep:
             network.compile(fullgraph=True, dynamic=False)
         try:
             with self._autocast():
-                terms_G, fake_A, fake_B = self.losses_G(self.model, real_A, real_B, self.objective)
-                terms_D = self.losses_D(self.model, real_A, real_B, fake_A, fake_B, self.objective)
+                objective, generators, discriminators = self.sides
+                terms_G, fakes = generators(self.model, real_A, real_B, objective)
+                terms_D = discriminators(self.model, {"A": real_A, "B": real_B}, fakes, objective)
             sum((terms_G | terms_D).values()).backward()
         except Exception as error:  # whatever a missing or broken compiler raises
             self.levers = without_compiler(self.levers)
@@ -205,72 +223,7 @@ def _on_side_stream(step: Callable[..., dict[str, Tensor]], *inputs: Tensor) -> 
     return terms
 
 
-def generator_side(
-    model: CycleGAN, real_A: Tensor, real_B: Tensor, objective: Objective
-) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """`cyclegan.generator_losses` with 4 calls of generators where that has 6.
-
-    Instance norm treats each picture alone, so pictures may share a call.
-
-    Returns:
-        The terms by name, then fake_A and fake_B, detached.
-    """
-    count = len(real_A)
-    if objective.lambda_identity > 0:
-        fake_B, idt_B = model.G_AB(torch.cat([real_A, real_B])).split(count)
-        fake_A, idt_A = model.G_BA(torch.cat([real_B, real_A])).split(count)
-    else:
-        fake_B, fake_A = model.G_AB(real_A), model.G_BA(real_B)
-    rec_A, rec_B = model.G_BA(fake_B), model.G_AB(fake_A)
-    terms = {
-        "G_AB": losses.generator_loss(_as_judge(model.D_B)(fake_B), objective.adversarial),
-        "G_BA": losses.generator_loss(_as_judge(model.D_A)(fake_A), objective.adversarial),
-        "cycle_A": objective.lambda_cycle * losses.cycle_consistency_loss(rec_A, real_A),
-        "cycle_B": objective.lambda_cycle * losses.cycle_consistency_loss(rec_B, real_B),
-    }
-    if objective.lambda_identity > 0:
-        terms["idt_A"] = objective.lambda_identity * losses.identity_loss(idt_A, real_A)
-        terms["idt_B"] = objective.lambda_identity * losses.identity_loss(idt_B, real_B)
-    return terms, fake_A.detach(), fake_B.detach()
-
-
-def discriminator_side(
-    model: CycleGAN,
-    real_A: Tensor,
-    real_B: Tensor,
-    fake_A: Tensor,
-    fake_B: Tensor,
-    objective: Objective,
-) -> dict[str, Tensor]:
-    """`cyclegan.discriminator_losses` with real and fake pictures in one call."""
-    terms = {}
-    for name, D, real, fake in (
-        ("D_A", model.D_A, real_A, fake_A),
-        ("D_B", model.D_B, real_B, fake_B),
-    ):
-        score_real, score_fake = D(torch.cat([real, fake.to(real.dtype)])).split(len(real))
-        terms[name] = 0.5 * losses.discriminator_loss(score_real, score_fake, objective.adversarial)
-    return terms
-
-
-def textbook_generator_side(
-    model: CycleGAN, real_A: Tensor, real_B: Tensor, objective: Objective
-) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """`cyclegan.generator_losses` as it is, with what `generator_side` returns."""
-    judged = SimpleNamespace(
-        G_AB=model.G_AB, G_BA=model.G_BA, D_A=_as_judge(model.D_A), D_B=_as_judge(model.D_B)
-    )
-    terms, made = cyclegan.generator_losses(judged, real_A, real_B, objective)
-    return terms, made.fake_A.detach(), made.fake_B.detach()
-
-
-def _as_judge(D: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The discriminator with frozen parameters: gradients flow through it, not into it."""
-    fixed = {name: parameter.detach() for name, parameter in D.named_parameters()}
-    return lambda pictures: functional_call(D, fixed, (pictures,))
-
-
-def fast_twin(model: CycleGAN, levers: Levers, deterministic: bool) -> CycleGAN:
+def fast_twin(model: CycleGAN | CUT, levers: Levers, deterministic: bool) -> CycleGAN | CUT:
     """The same networks with the same parameters, their layers computed in other ways.
 
     The parameters are shared, so that training one trains both; `model` computes as before.
@@ -288,8 +241,9 @@ def fast_twin(model: CycleGAN, levers: Levers, deterministic: bool) -> CycleGAN:
             elif deterministic and isinstance(layer, nn.ReflectionPad2d):
                 chain[index] = networks.MirrorPad2d(layer.padding[0])
     if levers.fold_edge:
-        for net in (twin.G_AB, twin.G_BA):
-            _fold_last_convolution(net)
+        for net in twin.children():
+            if isinstance(net, networks.ResnetGenerator):
+                _fold_last_convolution(net)
     return twin
 
 

@@ -108,6 +108,9 @@ def step_operations(config: Config) -> float:
         picture = torch.empty(1, 3, config.size, config.size)
         ResnetGenerator(**config.generator_shape)(picture)
     # 6 calls of generators, or 4 without identity, forward and twice that backward; the
-    # discriminators add about a twentieth.
-    calls = 6 if config.lambda_identity > 0 else 4
+    # discriminators add about a twentieth. CUT: 2 calls, or 1, and as many of the first half.
+    if config.method == "cut":
+        calls = 1.5 * (2 if config.lambda_nce_identity > 0 else 1)
+    else:
+        calls = 6 if config.lambda_identity > 0 else 4
     return 1.05 * 3 * calls * config.batch * counter.get_total_flops()

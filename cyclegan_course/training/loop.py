@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cyclegan_course.batches import Batches, WorkerBatches, batches_for
+from cyclegan_course.cut import CUT
 from cyclegan_course.cyclegan import CycleGAN
 from cyclegan_course.datasets import Source, open_source
 from cyclegan_course.display import in_notebook
@@ -48,7 +49,8 @@ class Run:
     """What a training gives back.
 
     Attributes:
-        generators: G_AB and G_BA, averaged if the run keeps an average, else those of `model`.
+        generators: G_AB and G_BA, averaged if the run keeps an average, else those of `model`;
+            of CUT G_AB alone.
         finished: whether it came to its end; False if it was stopped.
         stopped_by: what asked for the stop, "" if nothing did.
         is_first: whether this process speaks for all, see `distributed.Workers`.
@@ -56,7 +58,7 @@ class Run:
 
     config: Config
     source: Source
-    model: CycleGAN
+    model: CycleGAN | CUT
     generators: dict[str, nn.Module]
     steps: int
     seconds: float
@@ -78,7 +80,7 @@ def train(
     on_sample: Callable[[Tensor, int], None] | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> Run:
-    """Train a CycleGAN.
+    """Train a CycleGAN, or with `config.method` another translator.
 
     With a folder, the run explains itself there: `config.json`, `losses.csv`, `metrics.csv`,
     `samples/`, `checkpoints/` and, ready to translate with, `generator/`. Stopping it (Ctrl-C, the

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -55,16 +56,14 @@ def readme(config: Config, name: str) -> str:
         else "Held-out pictures are those of testA and testB. Where there is no such folder, some "
         "of the domain's pictures were set aside and never trained on."
     )
-    identity = (
-        f"| `idt_A`, `idt_B` | identity, times {config.lambda_identity:g} |\n"
-        if config.lambda_identity > 0
-        else ""
+    title, networks, rows, generators, losses, measures = (
+        _words_of_cut(config) if config.method == "cut" else _words_of_cyclegan(config)
     )
+    way_back = "" if config.method == "cut" else '; direction="BA" for the way back'
     return f"""\
-# A CycleGAN run on {data_name(config.data)}
+# A {title} run on {data_name(config.data)}
 
-G_AB translates pictures of A to B, G_BA those of B to A. Trained on crops of {config.size} x \
-{config.size} pixels.
+{networks} Trained on crops of {config.size} x {config.size} pixels.
 
 ## What is here
 
@@ -73,8 +72,8 @@ G_AB translates pictures of A to B, G_BA those of B to A. Trained on crops of {c
 | `config.json` | every setting of the run |
 | `losses.csv` | the losses, about twice a second, later less often |
 | `metrics.csv` | measures of held-out pictures |
-| `samples/` | held-out pictures by step, in rows: A, A to B, and back; B, B to A, and back |
-| `generator/` | both generators as they were when the run ended or was stopped, with their card |
+| `samples/` | held-out pictures by step, in rows: {rows} |
+| `generator/` | {generators} when the run ended or was stopped, with the card |
 | `best/generator/` | the same for the best step so far, by the {config.best} in `metrics.csv` |
 | `checkpoints/` | all that is needed to go on: the newest {config.keep} by step, and the best |
 | `tensorboard/` | only with `--log tensorboard`; to look at it: `tensorboard --logdir .` |
@@ -85,19 +84,13 @@ G_AB translates pictures of A to B, G_BA those of B to A. Trained on crops of {c
 
 | | |
 |---|---|
-| `G_AB`, `G_BA` | adversarial loss of each generator |
-| `cycle_A`, `cycle_B` | cycle consistency, times {config.lambda_cycle:g} |
-{identity}\
-| `D_A`, `D_B` | loss of each discriminator, halved |
+{losses}
 
 `metrics.csv` has the step, the seconds, and then, lower being better:
 
 | | |
 |---|---|
-| `distance_AB` | sliced Wasserstein distance of translations A to B from pictures of B |
-| `distance_BA` | the same for B to A and pictures of A |
-| `reconstruction_A`, `reconstruction_B` | mean difference between a picture and itself after \
-there and back, black to white being 1 |
+{measures}
 
 ## What to do with it
 
@@ -122,9 +115,63 @@ from cyclegan_course.translate import load_translator
 
 folder = Path({name!r})
 run = train(load_config(folder), folder, resume=True)
-translation = load_translator(folder)(picture)  # a PIL picture; direction="BA" for the way back
+translation = load_translator(folder)(picture)  # a PIL picture{way_back}
 ```
 """
+
+
+_DISTANCE_AB = (
+    "| `distance_AB` | sliced Wasserstein distance of translations A to B from pictures of B |"
+)
+
+
+class _Words(NamedTuple):
+    """What the README of a run says of its method."""
+
+    title: str
+    networks: str
+    rows: str
+    generators: str
+    losses: str
+    measures: str
+
+
+def _words_of_cyclegan(config: Config) -> _Words:
+    losses = [
+        "| `G_AB`, `G_BA` | adversarial loss of each generator |",
+        f"| `cycle_A`, `cycle_B` | cycle consistency, times {config.lambda_cycle:g} |",
+        f"| `idt_A`, `idt_B` | identity, times {config.lambda_identity:g} |",
+        "| `D_A`, `D_B` | loss of each discriminator, halved |",
+    ]
+    return _Words(
+        "CycleGAN",
+        "G_AB translates pictures of A to B, G_BA those of B to A.",
+        "A, A to B, and back; B, B to A, and back",
+        "both generators as they were",
+        "\n".join(losses if config.lambda_identity > 0 else losses[:2] + losses[3:]),
+        f"{_DISTANCE_AB}\n"
+        "| `distance_BA` | the same for B to A and pictures of A |\n"
+        "| `reconstruction_A`, `reconstruction_B` | mean difference between a picture and itself "
+        "after there and back, black to white being 1 |",
+    )
+
+
+def _words_of_cut(config: Config) -> _Words:
+    losses = [
+        "| `G_AB` | adversarial loss of the generator |",
+        f"| `nce_A` | patches of A against their translations, times {config.lambda_nce:g} |",
+        "| `nce_B` | the same for pictures of B, which should stay what they are, times "
+        f"{config.lambda_nce_identity:g} |",
+        "| `D_B` | loss of the discriminator, halved |",
+    ]
+    return _Words(
+        "CUT",
+        "G_AB translates pictures of A to B; there is no way back.",
+        "A, A to B",
+        "the generator as it was",
+        "\n".join(losses if config.lambda_nce_identity > 0 else losses[:2] + losses[3:]),
+        _DISTANCE_AB,
+    )
 
 
 def load_config(folder: Path) -> Config:
@@ -154,12 +201,12 @@ def write_tables(state: State, folder: Path) -> None:
 
 
 def write_generators(config: Config, source: Source, state: State, folder: Path) -> None:
-    """Write both generators and their card, ready for `translate.load_translator`."""
+    """Write the generators and their card, ready for `translate.load_translator`."""
     save_generator(
         folder / "generator",
         config.name or source.name,
         state.generators["G_AB"],
-        state.generators["G_BA"],
+        state.generators.get("G_BA"),
         model_card(config, source, state),
     )
 

@@ -159,11 +159,19 @@ def clock(seconds: float | None) -> str:
 
 def summary(row: dict[str, float], images_per_second: float) -> str:
     """The losses of one moment in a line."""
-    return (
-        f"step {row['step']}, {images_per_second:.1f} images/s, "
-        f"G {row['G_AB']:.2f} {row['G_BA']:.2f}, cycle {row['cycle_A'] + row['cycle_B']:.2f}, "
-        f"D {row['D_A']:.2f} {row['D_B']:.2f}"
+    adversarial_G, adversarial_D, content = (
+        [value for name, value in row.items() if name.startswith(kinds)]
+        for kinds in (("G_",), ("D_",), ("cycle_", "nce_"))
     )
+    what = "cycle" if "cycle_A" in row else "patches"
+    return (
+        f"step {row['step']}, {images_per_second:.1f} images/s, G {_listed(adversarial_G)}, "
+        f"{what} {sum(content):.2f}, D {_listed(adversarial_D)}"
+    )
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.2f}" for value in values)
 
 
 class ProgressBar(Watcher):

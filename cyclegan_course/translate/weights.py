@@ -1,7 +1,8 @@
 """Trained generators on disk: three files in one folder.
 
 - `NAME_AB.safetensors`, `NAME_BA.safetensors`: the weights in half precision (safetensors holds
-  numbers and names only, so a file from a stranger cannot run code, as a pickle can);
+  numbers and names only, so a file from a stranger cannot run code, as a pickle can); CUT has the
+  first alone;
 - `NAME.json`, the model card: `name`, `domain_A`, `domain_B`, `generator` (the keywords of
   `networks.ResnetGenerator`), `working_size` (pixels), and how it was trained.
 
@@ -152,13 +153,13 @@ def build_generator(card: dict, state: dict[str, Tensor], source: str) -> nn.Mod
 
 
 def save_generator(
-    folder: str | os.PathLike, name: str, G_AB: nn.Module, G_BA: nn.Module, card: dict
+    folder: str | os.PathLike, name: str, G_AB: nn.Module, G_BA: nn.Module | None, card: dict
 ) -> Path:
     """Write NAME_AB.safetensors, NAME_BA.safetensors (half precision) and NAME.json.
 
-    `card` needs `generator`, the keywords that build both networks; `name` is added to it. All
-    three files are written beside their names first and then moved, so an interruption leaves
-    the older three. Returns the path of the card. Raises CourseError if the networks do not fit
+    `card` needs `generator`, the keywords that build both networks; `name` is added to it. Without
+    G_BA there is one direction, and an older NAME_BA.safetensors goes. All files are written
+    beside their names first and then moved, so an interruption leaves the older ones. Returns the path of the card. Raises CourseError if the networks do not fit
     the card, if a weight is not finite in half precision, or if the folder cannot be written.
     """
     folder = Path(folder).expanduser()
@@ -169,7 +170,8 @@ def save_generator(
             'The card needs the entry "generator" with the keywords of ResnetGenerator.'
         )
     files = {f"{name}.json": json.dumps({**card, "name": name}, indent=2).encode()}
-    for direction, net in (("AB", G_AB), ("BA", G_BA)):
+    pair = {"AB": G_AB} if G_BA is None else {"AB": G_AB, "BA": G_BA}
+    for direction, net in pair.items():
         net = getattr(net, "_orig_mod", net)  # what torch.compile has wrapped
         state = {
             key: tensor.detach().to("cpu", torch.float16, copy=True).contiguous()
@@ -180,6 +182,8 @@ def save_generator(
     with contextlib.ExitStack() as stack:
         for file_name, data in files.items():
             stack.enter_context(whole_file(folder / file_name)).write_bytes(data)
+    if G_BA is None:
+        (folder / f"{name}_BA.safetensors").unlink(missing_ok=True)
     return folder / f"{name}.json"
 
 
@@ -203,8 +207,8 @@ def load_generator(
     file = folder / f"{name}_{direction}.safetensors"
     if not file.is_file():
         raise CourseError(
-            f"The weights {file} are missing: there is only the other direction. Copy the file "
-            "there, or translate the other way."
+            f"The weights {file} are missing: there is only the other direction (CUT trains no "
+            "other). Copy the file there, or translate the other way."
         )
     try:
         state = safetensors.torch.load(file.read_bytes())

@@ -122,7 +122,9 @@ class Dashboard(Watcher):
         """The picture in words."""
         words = [f"Training of {self._title}"]
         if self._grid is not None:
-            words.append("Held-out pictures in rows: A, A to B, and back; B, B to A, and back")
+            one_way = bool(self._record) and "G_BA" not in self._record[0]
+            way_back = "" if one_way else ", and back; B, B to A, and back"
+            words.append(f"Held-out pictures in rows: A, A to B{way_back}")
         for what, rows in (("Losses", self._record), ("Measures", self._measures)):
             if rows:
                 values = [
