@@ -30,7 +30,7 @@ from cyclegan_course.networks import (
     init_weights,
 )
 
-PATCHES = 256  # places in each layer, and numbers in each feature after H (paper, appendix C)
+PATCHES = 256  # places that are compared in each layer (paper, appendix C)
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class PatchHeads(nn.Module):
 
     Args:
         widths: channels of each layer's features.
-        out: length of a feature afterwards.
+        out: numbers in a feature afterwards.
         generator: of the start weights, N(0, 0.02) with bias 0.
     """
 
     def __init__(
         self,
         widths: Sequence[int],
-        out: int = PATCHES,
+        out: int = 256,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -92,6 +92,8 @@ class CUT(nn.Module):
         make_generator, make_discriminator: build one network.
         seed: of all start weights.
         patches: places in each layer at which patches are compared.
+        features: numbers in a feature after H; by default 4 times the generator's width, which is
+            the paper's 256 for its generator of width 64.
 
     Attributes:
         taps: the layers whose features are compared, see `tap_layers`.
@@ -103,6 +105,7 @@ class CUT(nn.Module):
         make_discriminator: Callable[[], nn.Module] = PatchDiscriminator,
         seed: int = 0,
         patches: int = PATCHES,
+        features: int | None = None,
     ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
@@ -110,7 +113,8 @@ class CUT(nn.Module):
         self.D_B = init_weights(make_discriminator(), generator=generator)
         self.taps = tap_layers(self.G_AB)
         widths = [channels for channels, _, _ in tap_shapes(self.G_AB, self.taps, 64, 64)]
-        self.heads = PatchHeads(widths, generator=generator)
+        first = next(m for m in self.G_AB.modules() if isinstance(m, nn.Conv2d))
+        self.heads = PatchHeads(widths, features or 4 * first.out_channels, generator)
         self.patches = patches
 
     def generator_parameters(self) -> list[nn.Parameter]:

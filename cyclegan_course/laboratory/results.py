@@ -23,7 +23,7 @@ class Results:
     """One stored table, `data/laboratory/TABLE.csv`: a row for each run and direction.
 
     Args:
-        table: "grid", "bugs" or "listing".
+        table: "grid", "bugs", "listing" or "cut".
         folder: where the tables are; by default the course's own.
 
     Raises:
@@ -35,7 +35,8 @@ class Results:
         self.table = table
         file = self.folder / f"{table}.csv"
         if not file.is_file():
-            maker = "listing.py" if table == "listing" else f"laboratory.py {table}"
+            own = {"listing": "listing.py", "cut": "cut.py quality"}
+            maker = own.get(table, f"laboratory.py {table}")
             raise CourseError(
                 f"There are no stored results {file.name}: make them with python benchmarks/{maker}"
             )
