@@ -1,11 +1,14 @@
 """CUT beside CycleGAN, for chapter 13: cost of a step, and quality on every world.
 
     uv run python benchmarks/cut.py cost               # a few minutes; time and memory of a step
-    uv run python benchmarks/cut.py quality            # about an hour on one core
+    uv run python benchmarks/cut.py rates              # a few minutes; learning rates to choose from
+    uv run python benchmarks/cut.py quality            # half an hour on one core
     uv run python benchmarks/cut.py quality --tables   # print the tables, train nothing
 
 `cost` measures both methods in turns, step by step, so what else the machine does falls on both,
-and writes `data/laboratory/cut/cost.json`. `quality` trains the same generator on the same pictures
+and writes `data/laboratory/cut/cost.json`. `rates` tries learning rates for each method on two
+worlds with a seed that is in no other table, and writes `cut/rates.csv`; the best stand in
+`LEARNING_RATES`. `quality` trains the same generator on the same pictures
 with every seed and writes `data/laboratory/cut.csv`, one row a run and direction, and strips of
 pictures of seed 1 in `data/laboratory/cut/`. "CUT, same time" makes as many more steps as `cost`
 found a step to be cheaper. Runs that the table has already are not made again.
@@ -13,6 +16,7 @@ found a step to be cheaper. Runs that the table has already are not made again.
 
 import argparse
 import csv
+import itertools
 import json
 import statistics
 import time
@@ -31,15 +35,21 @@ from cyclegan_course.training import Config, FastStep, build_state, preset, trai
 
 SHOWN = (0, 3, 5, 9, 12, 20)  # held-out scenes in the strips
 METHODS = {"CycleGAN": "cyclegan", "CUT": "cut"}
-SMALL = {"size": 48, "n_blocks": 3, "ngf": 16, "edge_kernel": 3, "n_layers": 2, "lr": 2e-3}
+SMALL = {"size": 48, "n_blocks": 3, "ngf": 16, "edge_kernel": 3, "n_layers": 2}
 SMALL |= {"steps": 400, "precision": "float32", "compile": "off"}
+LEARNING_RATES = {"cyclegan": 2e-3, "cut": 1e-3}  # by `rates`
+TRIED = (5e-4, 1e-3, 2e-3)
+TRIED_ON, TRIED_SEED = ("night", "restoration"), 11
 # Steps of each method that are timed, after one that is not.
 SHAPES = {"small": (SMALL, 30), "reference": ({"steps": 1, "precision": "float32"}, 2)}
 
 
 def config(shape: dict, **changes) -> Config:
     """The settings of a run: a preset's, of a shape, with some of them changed."""
-    return preset("reference" if "size" not in shape else "minute", **(shape | changes))
+    rate = {"lr": LEARNING_RATES[changes.get("method", "cyclegan")]}
+    if "size" not in shape:
+        return preset("reference", **(shape | changes))
+    return preset("minute", **(shape | rate | changes))
 
 
 def variants(same_time: float) -> dict[str, dict]:
@@ -127,9 +137,8 @@ def strip(generator: torch.nn.Module, world: str, size: int) -> Image.Image:
     return tensor_to_picture(torch.cat(list(fakes), dim=2))
 
 
-def run(folder: Path, name: str, settings: Config, draw: bool) -> None:
-    """Train and measure, unless the table has it."""
-    file = folder / "cut.csv"
+def run(folder: Path, file: Path, name: str, settings: Config, draw: bool) -> None:
+    """Train and measure, unless the table `file` has it."""
     key = {"world": settings.data, "name": name, "seed": settings.seed}
     if file.exists():
         with file.open(newline="", encoding="utf-8") as stream:
@@ -182,7 +191,7 @@ BETTER_OR_WORSE = ("better", "worse")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("cost", "quality"))
+    parser.add_argument("what", choices=("cost", "rates", "quality"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--worlds", nargs="+", default=list(worlds.APPLICATIONS))
     parser.add_argument("--variants", nargs="+", default=list(variants(1.0)))
@@ -203,6 +212,12 @@ def main() -> None:
     if options.what == "cost":
         cost_file.write_text(json.dumps(cost() | facts, indent=2) + "\n", encoding="utf-8")
         return
+    if options.what == "rates":
+        file = options.out / "cut" / "rates.csv"
+        for world, (label, method), rate in itertools.product(TRIED_ON, METHODS.items(), TRIED):
+            settings = config(SMALL, data=world, seed=TRIED_SEED, method=method, lr=rate)
+            run(options.out, file, f"{label}, {rate:g}", settings, draw=False)
+        return
     same_time = json.loads(cost_file.read_text(encoding="utf-8"))["small"]["ratio"]
     chosen = {k: v for k, v in variants(same_time).items() if k in options.variants}
     record = {"settings": asdict(config(SMALL)), "variants": variants(same_time)} | facts
@@ -213,7 +228,8 @@ def main() -> None:
         for name, changes in chosen.items():
             for world in options.worlds:
                 settings = config(SMALL, data=world, seed=seed, **changes)
-                run(options.out, name, settings, draw=seed == options.seeds[0])
+                draw = seed == options.seeds[0]
+                run(options.out, options.out / "cut.csv", name, settings, draw)
 
 
 if __name__ == "__main__":
