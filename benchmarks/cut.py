@@ -1,7 +1,7 @@
 """CUT beside CycleGAN, for chapter 13: cost of a step, and quality on every world.
 
-    uv run python benchmarks/cut.py cost               # a few minutes; time and memory of a step
-    uv run python benchmarks/cut.py rates              # a few minutes; learning rates to choose from
+    uv run python benchmarks/cut.py cost               # two minutes; time and memory of a step
+    uv run python benchmarks/cut.py rates              # a few minutes; learning rates
     uv run python benchmarks/cut.py quality            # half an hour on one core
     uv run python benchmarks/cut.py quality --tables   # print the tables, train nothing
 
