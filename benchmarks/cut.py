@@ -15,7 +15,6 @@ found a step to be cheaper. Runs that the table has already are not made again.
 """
 
 import argparse
-import csv
 import itertools
 import json
 import statistics
@@ -29,9 +28,10 @@ from PIL import Image
 from cyclegan_course import environment, worlds
 from cyclegan_course.images import tensor_to_picture
 from cyclegan_course.laboratory.results import FOLDER, Results, picture_name, verdict
-from cyclegan_course.laboratory.scores import scores, tasks
+from cyclegan_course.laboratory.scores import tasks
+from cyclegan_course.laboratory.stored import train_and_keep
 from cyclegan_course.networks import count_parameters
-from cyclegan_course.training import Config, FastStep, build_state, preset, train
+from cyclegan_course.training import Config, FastStep, build_state, preset
 
 SHOWN = (0, 3, 5, 9, 12, 20)  # held-out scenes in the strips
 METHODS = {"CycleGAN": "cyclegan", "CUT": "cut"}
@@ -137,30 +137,13 @@ def strip(generator: torch.nn.Module, world: str, size: int) -> Image.Image:
     return tensor_to_picture(torch.cat(list(fakes), dim=2))
 
 
-def run(folder: Path, file: Path, name: str, settings: Config, draw: bool) -> None:
-    """Train and measure, unless the table `file` has it."""
-    key = {"world": settings.data, "name": name, "seed": settings.seed}
-    if file.exists():
-        with file.open(newline="", encoding="utf-8") as stream:
-            if any(all(row[k] == str(v) for k, v in key.items()) for row in csv.DictReader(stream)):
-                return
-    done = train(settings, progress=False)
-    model = done.model.eval()
-    rows = [
-        key | {k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()}
-        for row in scores(model, settings.data, settings.size)
-    ]
-    if draw:
-        strip(model.G_AB, settings.data, settings.size).save(
+def run(folder: Path, name: str, settings: Config, draw: bool) -> None:
+    """Train and measure, unless the table has it; with a strip of its pictures."""
+    done = train_and_keep(folder / "cut.csv", name, settings, size=settings.size)
+    if done is not None and draw:
+        strip(done.model.G_AB, settings.data, settings.size).save(
             folder / "cut" / picture_name(name, settings.data), optimize=True
         )
-    with file.open("a", newline="", encoding="utf-8") as stream:
-        facts = {"steps": done.steps, "seconds": round(done.seconds, 1)}
-        writer = csv.DictWriter(stream, [*rows[0], *facts], lineterminator="\n")
-        if stream.tell() == 0:
-            writer.writeheader()
-        writer.writerows(row | facts for row in rows)
-    print(f"{settings.data}, {name}, seed {settings.seed}: {done.seconds:.0f} s", flush=True)
 
 
 def tables(results: Results) -> str:
@@ -216,7 +199,7 @@ def main() -> None:
         file = options.out / "cut" / "rates.csv"
         for world, (label, method), rate in itertools.product(TRIED_ON, METHODS.items(), TRIED):
             settings = config(SMALL, data=world, seed=TRIED_SEED, method=method, lr=rate)
-            run(options.out, file, f"{label}, {rate:g}", settings, draw=False)
+            train_and_keep(file, f"{label}, {rate:g}", settings, size=settings.size)
         return
     same_time = json.loads(cost_file.read_text(encoding="utf-8"))["small"]["ratio"]
     chosen = {k: v for k, v in variants(same_time).items() if k in options.variants}
@@ -229,7 +212,7 @@ def main() -> None:
             for world in options.worlds:
                 settings = config(SMALL, data=world, seed=seed, **changes)
                 draw = seed == options.seeds[0]
-                run(options.out, options.out / "cut.csv", name, settings, draw)
+                run(options.out, name, settings, draw)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ the newest runs. Runs that the table has already are not made again (delete the 
 """
 
 import argparse
-import csv
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ from cyclegan_course.laboratory.bugs import BUGS
 from cyclegan_course.laboratory.recipe import Recipe, train
 from cyclegan_course.laboratory.results import FOLDER, Results, picture_name
 from cyclegan_course.laboratory.scores import scores, tasks
+from cyclegan_course.laboratory.stored import add_rows, has_run
 
 SHOWN = (0, 3, 5, 9, 12, 20)  # held-out scenes in the strips
 Job = tuple[str, Recipe, Callable[[CycleGAN], CycleGAN]]
@@ -66,33 +66,22 @@ def run(folder: Path, table: str, jobs: list[Job], draw: bool) -> int:
         The number of new runs.
     """
     file = folder / f"{table}.csv"
-    done = set()
-    if file.exists():
-        with file.open(newline="", encoding="utf-8") as stream:
-            done = {(r["world"], r["name"], r["seed"]) for r in csv.DictReader(stream)}
     new = 0
     for name, recipe, deploy in jobs:
         key = {"world": recipe.world, "name": name, "seed": recipe.seed}
-        if tuple(map(str, key.values())) in done:
+        if has_run(file, key):
             continue
         began = time.perf_counter()
         model = deploy(train(recipe).model)
         seconds = round(time.perf_counter() - began, 1)
-        rows = [
-            key | {k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()}
-            for row in scores(model, recipe.world, recipe.size)
-        ]
+        rows = [key | row for row in scores(model, recipe.world, recipe.size)]
         if draw:  # first: what the table has is not made again
             pictures = folder / table
             pictures.mkdir(exist_ok=True)
             strip(model, recipe, SHOWN).save(
                 pictures / picture_name(name, recipe.world), optimize=True
             )
-        with file.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, [*rows[0], "seconds"], lineterminator="\n")
-            if stream.tell() == 0:
-                writer.writeheader()
-            writer.writerows(row | {"seconds": seconds} for row in rows)
+        add_rows(file, [row | {"seconds": seconds} for row in rows])
         new += 1
         print(f"{recipe.world}, {name}, seed {recipe.seed}: {seconds:.0f} s", flush=True)
     return new

@@ -23,7 +23,7 @@ class Results:
     """One stored table, `data/laboratory/TABLE.csv`: a row for each run and direction.
 
     Args:
-        table: "grid", "bugs", "listing" or "cut".
+        table: "grid", "bugs", "listing", "cut" or "recipes".
         folder: where the tables are; by default the course's own.
 
     Raises:
@@ -35,7 +35,7 @@ class Results:
         self.table = table
         file = self.folder / f"{table}.csv"
         if not file.is_file():
-            own = {"listing": "listing.py", "cut": "cut.py quality"}
+            own = {"listing": "listing.py", "cut": "cut.py quality", "recipes": "recipes.py"}
             maker = own.get(table, f"laboratory.py {table}")
             raise CourseError(
                 f"There are no stored results {file.name}: make them with python benchmarks/{maker}"

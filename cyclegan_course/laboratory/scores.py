@@ -14,12 +14,14 @@ COUNT = 32  # held-out scenes
 
 
 @cache
-def tasks(world: str, size: int, count: int = COUNT) -> tuple[Task, Task]:
+def tasks(world: str, size: int, count: int = COUNT, start: int = 0) -> tuple[Task, Task]:
     """Open the seal: both directions of a world, with the offline features."""
-    return metrics.tasks_of_world(world, count, size, metrics.load_features())
+    return metrics.tasks_of_world(world, count, size, metrics.load_features(), start)
 
 
-def scores(model: CycleGAN | CUT, world: str, size: int, count: int = COUNT) -> list[dict]:
+def scores(
+    model: CycleGAN | CUT, world: str, size: int, count: int = COUNT, start: int = 0
+) -> list[dict]:
     """One row a direction: "A to B", then "B to A"; of CUT the first alone.
 
     Keys: direction; psnr (dB), ssim, l1, blurred_psnr against the sealed truth; distance (sliced
@@ -30,7 +32,7 @@ def scores(model: CycleGAN | CUT, world: str, size: int, count: int = COUNT) -> 
     """
     rows = []
     G_AB, G_BA = model.G_AB, getattr(model, "G_BA", None)
-    ways = zip(tasks(world, size, count), (G_AB, G_BA), (G_BA, G_AB), strict=True)
+    ways = zip(tasks(world, size, count, start), (G_AB, G_BA), (G_BA, G_AB), strict=True)
     for task, go, back in ways:
         if go is None:
             continue

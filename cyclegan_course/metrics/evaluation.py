@@ -142,12 +142,18 @@ class Task:
 
 
 def tasks_of_world(
-    world: str, count: int, size: int, features: FeatureNetwork | None = None
+    world: str, count: int, size: int, features: FeatureNetwork | None = None, start: int = 0
 ) -> tuple[Task, Task]:
-    """Open the seal: both directions of a world, scenes as `evaluate_translation` says."""
-    sides = [pictures_to_tensor(side) for side in worlds.open_sealed_pairs(world, count, size)]
+    """Open the seal: both directions of a world, scenes as `evaluate_translation` says.
+
+    Args:
+        start: the first held-out scene; from another one on, scenes for choices, so that those of
+            the tables decide nothing.
+    """
+    pairs = worlds.open_sealed_pairs(world, count, size, start)
+    sides = [pictures_to_tensor(side) for side in pairs]
     others = [
-        pictures_to_tensor(worlds.held_out(world, domain, count, size, start=count))
+        pictures_to_tensor(worlds.held_out(world, domain, count, size, start + count))
         for domain in "AB"
     ]
     (real_A, real_B), (other_A, other_B) = sides, others

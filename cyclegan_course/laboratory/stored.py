@@ -1,0 +1,51 @@
+"""Stored tables of runs: a row for each run and direction, written as each run ends."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from cyclegan_course.laboratory.scores import scores
+from cyclegan_course.training import Config, Run, train
+
+
+def has_run(file: Path, key: dict) -> bool:
+    """Whether the table has a row with these values."""
+    if not file.exists():
+        return False
+    with file.open(newline="", encoding="utf-8") as stream:
+        return any(all(row[k] == str(v) for k, v in key.items()) for row in csv.DictReader(stream))
+
+
+def add_rows(file: Path, rows: Sequence[dict]) -> None:
+    """Append rows, numbers to 5 decimals; a new table gets the head of the first row."""
+    rounded = [
+        {name: round(v, 5) if isinstance(v, float) else v for name, v in row.items()}
+        for row in rows
+    ]
+    with file.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rounded[0]), lineterminator="\n")
+        if stream.tell() == 0:
+            writer.writeheader()
+        writer.writerows(rounded)
+
+
+def train_and_keep(file: Path, name: str, settings: Config, **measured: int) -> Run | None:
+    """Train with the course's trainer, measure, and add the rows to the table.
+
+    Args:
+        file: the table; a run that it has is not made again.
+        name: of the run in the table.
+        measured: `size`, `count` and `start` of `scores`.
+
+    Returns:
+        The run, its model ready to translate; None if the table had it.
+    """
+    key = {"world": settings.data, "name": name, "seed": settings.seed}
+    if has_run(file, key):
+        return None
+    run = train(settings, progress=False)
+    found = scores(run.model.eval(), settings.data, **measured)
+    facts = {"steps": run.steps, "seconds": round(run.seconds, 1)}
+    add_rows(file, [key | row | facts for row in found])
+    print(f"{settings.data}, {name}, seed {settings.seed}: {run.seconds:.0f} s", flush=True)
+    return run
