@@ -59,7 +59,7 @@ def variants(same_time: float) -> dict[str, dict]:
         "CycleGAN": {},
         "CUT": {"method": "cut"},
         "CUT, same time": {"method": "cut", "steps": longer},
-        "FastCUT": {"method": "cut", "lambda_nce": 10.0, "lambda_nce_identity": 0.0},
+        "FastCUT without flips": {"method": "cut", "lambda_nce": 10.0, "lambda_nce_identity": 0.0},
     }
 
 

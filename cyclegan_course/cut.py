@@ -1,7 +1,7 @@
 """CUT: one generator and one discriminator, with patches in the place of the cycle.
 
 The objective (Park, Efros, Zhang and Zhu, "Contrastive Learning for Unpaired Image-to-Image
-Translation", ECCV 2020, equations 1 and 3 to 5):
+Translation", ECCV 2020, equation 5):
 
     min over G_AB, H, max over D_B of
       L_GAN(G_AB, D_B, A, B)
@@ -30,14 +30,15 @@ from cyclegan_course.networks import (
     init_weights,
 )
 
-PATCHES = 256  # places that are compared in each layer (paper, appendix C)
+PATCHES = 256  # places that are compared in each layer, as in the authors' code
 
 
 @dataclass(frozen=True)
 class ContrastiveObjective:
-    """The weights of the terms; the defaults are the paper's CUT (its FastCUT has 10 and 0).
+    """The weights of the terms; the defaults are the paper's CUT.
 
-    The authors' own code halves the sum of both PatchNCE terms.
+    Its FastCUT has 10 and 0, and turns half of the pictures left to right. The authors' own code
+    halves the sum of both PatchNCE terms.
     """
 
     lambda_nce: float = 1.0
@@ -142,7 +143,7 @@ class CUT(nn.Module):
 def tap_layers(generator: ResnetGenerator) -> tuple[int, ...]:
     """Where features are taken: after how many layers of `generator.layers`.
 
-    As in the paper (appendix C): the picture itself (0), each convolution that halves the map, the
+    As in the paper: the picture itself (0), each convolution that halves the map, the
     first residual block and the middle one (of 9 the fifth). So the patches that are compared have
     1 pixel, a few, and many.
     """
@@ -226,6 +227,7 @@ def generator_losses(
     queries = model.heads(encode(model.G_AB, made, model.taps), positions)
 
     def nce(pictures: slice) -> Tensor:
+        # The mean over the layers, as in the authors' code; equation 3 has their sum.
         layers = [
             losses.patch_nce_loss(q[pictures], k[pictures], objective.temperature)
             for q, k in zip(queries, keys, strict=True)

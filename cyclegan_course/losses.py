@@ -73,7 +73,7 @@ def patch_nce_loss(query: Tensor, key: Tensor, temperature: float = 0.07) -> Ten
     """PatchNCE of one layer: find, among S patches of the input, the one at one's own place.
 
     Mean over all patches s of -log(exp(q_s . k_s / t) / sum over r of exp(q_s . k_r / t)): cross
-    entropy with the patch's own place as its class (Park et al. 2020, equations 3 and 4; the other
+    entropy with the patch's own place as its class (Park et al. 2020, equations 2 and 3; the other
     patches are those of the same picture). log S for patches that say nothing.
 
     Args:
