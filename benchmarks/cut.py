@@ -6,12 +6,12 @@
     uv run python benchmarks/cut.py quality --tables   # print the tables, train nothing
 
 `cost` measures both methods in turns, step by step, so what else the machine does falls on both,
-and writes `data/laboratory/cut/cost.json`. `rates` tries learning rates for each method on two
-worlds with a seed that is in no other table, and writes `cut/rates.csv`; of `LEARNING_RATES` the
-middle one is the best for both, and stands in `SMALL`. `quality` trains the same generator on the same pictures
-with every seed and writes `data/laboratory/cut.csv`, one row a run and direction, and strips of
-pictures of seed 1 in `data/laboratory/cut/`. "CUT, same time" makes as many more steps as `cost`
-found a step to be cheaper. Runs that the table has already are not made again.
+and writes `data/laboratory/cut/cost.json`. `rates` tries `LEARNING_RATES` for each method on two
+worlds with a seed that is in no other table, and writes `cut/rates.csv`; the middle one is the best
+for both, and stands in `SMALL`. `quality` trains the same generator on the same pictures with every
+seed and writes `data/laboratory/cut.csv`, one row a run and direction, and strips of pictures of
+seed 1 in `data/laboratory/cut/`. "CUT, same time" makes as many more steps as `cost` found a step
+to be cheaper. Runs that the table has already are not made again.
 """
 
 import argparse
