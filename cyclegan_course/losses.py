@@ -74,7 +74,7 @@ def patch_nce_loss(query: Tensor, key: Tensor, temperature: float = 0.07) -> Ten
 
     Mean over all patches s of -log(exp(q_s . k_s / t) / sum over r of exp(q_s . k_r / t)): cross
     entropy with the patch's own place as its class (Park et al. 2020, equations 2 and 3; the other
-    patches are those of the same picture). log S for patches that say nothing.
+    patches are those of the same picture). It is log S where all keys are equally alike.
 
     Args:
         query: (N, S, C), features of the translation, each of length 1.
