@@ -265,6 +265,8 @@ def training_step(
 ) -> dict[str, Tensor]:
     """One step of both sides, in the order of `cyclegan.training_step`.
 
+    The authors' code steps the discriminator first, and draws places for each PatchNCE term.
+
     Args:
         real_A, real_B: (N, 3, H, W) in [-1, 1], not a pair.
         optimizer_G: of the generator and the heads.
