@@ -159,8 +159,9 @@ def save_generator(
 
     `card` needs `generator`, the keywords that build both networks; `name` is added to it. Without
     G_BA there is one direction, and an older NAME_BA.safetensors goes. All files are written
-    beside their names first and then moved, so an interruption leaves the older ones. Returns the path of the card. Raises CourseError if the networks do not fit
-    the card, if a weight is not finite in half precision, or if the folder cannot be written.
+    beside their names first and then moved, so an interruption leaves the older ones. Returns the
+    path of the card. Raises CourseError if the networks do not fit the card, if a weight is not
+    finite in half precision, or if the folder cannot be written.
     """
     folder = Path(folder).expanduser()
     if not re.fullmatch(r"\w[\w.-]*", name):
