@@ -27,6 +27,7 @@ CHOICES: dict[str, dict] = {
     "a tenth of the cycle": {"lambda_cycle": 1.0},
     "D of two halvings": {"n_layers": 2},
     "D of two halvings, identity 15": {"n_layers": 2, "lambda_identity": 15.0},
+    "G without halving": {"n_layers": 2, "lambda_identity": 10.0, "n_down": 0},
 }
 
 
