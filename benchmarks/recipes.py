@@ -17,7 +17,7 @@ from cyclegan_course.laboratory.results import FOLDER, Results
 from cyclegan_course.laboratory.stored import train_and_keep
 from cyclegan_course.training import preset
 
-WORLDS = ("restoration", "superres", "editing")
+WORLDS = ("restoration", "editing")
 SHAPE = {"size": 64, "load_size": 128, "ngf": 24, "n_blocks": 4, "edge_kernel": 5}
 LENGTH = {"steps": 700, "lr": 1e-3, "compile": "off"}
 MEASURED = {"size": 128, "count": 24, "start": 1000}
