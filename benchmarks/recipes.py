@@ -1,6 +1,6 @@
 """Which recipe for the shipped weights: short runs of each choice, measured before the long run.
 
-    uv run python benchmarks/recipes.py                # half an hour on one core
+    uv run python benchmarks/recipes.py                # ten minutes on one core
     uv run python benchmarks/recipes.py --tables       # print the table, train nothing
 
 Writes `data/laboratory/recipes.csv`, one row a run and direction. The runs have the size and the
@@ -17,7 +17,7 @@ from cyclegan_course.laboratory.results import FOLDER, Results
 from cyclegan_course.laboratory.stored import train_and_keep
 from cyclegan_course.training import preset
 
-WORLDS = ("restoration", "editing")
+WORLDS = ("restoration",)
 SHAPE = {"size": 64, "load_size": 128, "ngf": 24, "n_blocks": 4, "edge_kernel": 5}
 LENGTH = {"steps": 700, "lr": 1e-3, "compile": "off"}
 MEASURED = {"size": 128, "count": 24, "start": 1000}
