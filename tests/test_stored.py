@@ -2,10 +2,12 @@
 
 import csv
 import json
+import types
 
 import pytest
 from test_benchmarks import load
 
+from cyclegan_course.laboratory import stored
 from cyclegan_course.laboratory.results import Results
 from cyclegan_course.laboratory.scores import MEASURES
 from cyclegan_course.laboratory.stored import add_rows, has_run, train_and_keep
@@ -52,6 +54,15 @@ class TestTrainAndKeep:
         assert [row["direction"] for row in results.rows] == directions
         assert set(MEASURES) < results.rows[0].keys()
         assert results.by_seed("one", "psnr")[3] > 0
+
+    def test_a_stopped_run_is_not_kept(self, tmp_path, monkeypatch):
+        def stopped(settings, **_):
+            return types.SimpleNamespace(finished=False, stopped_by="SIGTERM")
+
+        monkeypatch.setattr(stored, "train", stopped)
+        with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+            train_and_keep(tmp_path / "t.csv", "one", Config(**TINY), size=24)
+        assert not (tmp_path / "t.csv").exists()
 
 
 class TestCutBenchmark:

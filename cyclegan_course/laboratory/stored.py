@@ -39,11 +39,16 @@ def train_and_keep(file: Path, name: str, settings: Config, **measured: int) -> 
 
     Returns:
         The run, its model ready to translate; None if the table had it.
+
+    Raises:
+        KeyboardInterrupt: if the training was stopped; nothing of it is kept.
     """
     key = {"world": settings.data, "name": name, "seed": settings.seed}
     if has_run(file, key):
         return None
     run = train(settings, progress=False)
+    if not run.finished:  # the trainer ends a stopped run in good order
+        raise KeyboardInterrupt(run.stopped_by)
     found = scores(run.model.eval(), settings.data, **measured)
     facts = {"steps": run.steps, "seconds": round(run.seconds, 1)}
     add_rows(file, [key | row | facts for row in found])
