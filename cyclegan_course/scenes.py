@@ -217,6 +217,10 @@ _SKIES = (  # zenith and horizon, two variants each, between which `sky_tone` ch
 _ROOFS = ((176, 66, 48), (150, 84, 56), (112, 104, 108), (192, 104, 60), (134, 60, 58))
 _RED_ROOF, _BLUE_ROOF = (186, 52, 42), (46, 84, 176)
 
+# What an edit makes of all roofs and of all trees; see `draw_scene`.
+_ROOF_OF = {"A": _RED_ROOF, "B": _BLUE_ROOF, "blue roofs": _BLUE_ROOF, "conifers": _RED_ROOF}
+_CONIFERS = {"A": False, "B": True, "blue roofs": False, "conifers": True}
+
 
 def rgb(*values: float) -> np.ndarray:
     return np.array(values, dtype=float)
@@ -459,8 +463,9 @@ def draw_scene(scene: Scene, size: int, night: bool = False, edit: str | None = 
         size: side of the square picture in pixels.
         night: by moonlight instead of by day.
         edit: None leaves roofs and trees as the scene has them; "A" makes all roofs red and all
-            trees round, "B" all roofs blue and all trees conifers, "hues" gives each roof any hue,
-            all of one brightness, and leaves the trees.
+            trees round, "B" all roofs blue and all trees conifers; "blue roofs" and "conifers"
+            are "A" with one half of that edit; "hues" gives each roof any hue, all of one
+            brightness, and leaves the trees.
 
     Returns:
         uint8 array (size, size, 3).
@@ -597,7 +602,7 @@ def _draw_far_trees(scene, size, canvas, t, light, haze, lit, edit) -> np.ndarra
 
 
 def _draw_tree(sheet, tree, light, haze, far, edit) -> None:
-    conifer = {"A": False, "B": True}.get(edit, tree.conifer)
+    conifer = _CONIFERS.get(edit, tree.conifer)
     (_draw_conifer if conifer else _draw_round_tree)(sheet, tree, light, haze, far)
 
 
@@ -702,7 +707,7 @@ def _roof(scene: Scene, house: House, edit: str | None) -> tuple[float, float, f
     if edit == "hues":
         place = scene.houses.index(house)
         return hue_of_one_brightness(random_stream(scene.seed, _HUES, place).uniform())
-    return {"A": _RED_ROOF, "B": _BLUE_ROOF, None: _ROOFS[house.roof_kind]}[edit]
+    return {None: _ROOFS[house.roof_kind], **_ROOF_OF}[edit]
 
 
 def hue_of_one_brightness(hue: float, brightness: float = 100.0) -> tuple[float, float, float]:

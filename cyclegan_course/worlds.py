@@ -28,7 +28,9 @@ __all__ = [
     "LOOKS",
     "WORLDS",
     "World",
+    "damage",
     "held_out",
+    "low_resolution",
     "open_sealed_pairs",
     "paint",
     "photographs",
@@ -132,7 +134,7 @@ LOOKS = (
 )
 
 
-def _damage(picture: np.ndarray, seed: int) -> np.ndarray:
+def damage(picture: np.ndarray, seed: int) -> np.ndarray:
     """Noise, scratches, dust and fading of an old print; uint8 (S, S, 3) to the same."""
     size = picture.shape[0]
     rng = random_stream(seed, _DAMAGE)
@@ -168,7 +170,7 @@ def _damage(picture: np.ndarray, seed: int) -> np.ndarray:
     return np.clip(np.rint(faded), 0, 255).astype(np.uint8)
 
 
-def _low_resolution(picture: np.ndarray) -> np.ndarray:
+def low_resolution(picture: np.ndarray) -> np.ndarray:
     """Mean over blocks of 4 x 4 pixels, enlarged again with the bicubic kernel."""
     size = picture.shape[0]
     small = max(1, round(size / SUPERRES_FACTOR))
@@ -224,8 +226,8 @@ def render(world: str, seed: int, domain: str, size: int) -> np.ndarray:
     if world == "painting":
         return paint(clean, seed) if domain == "B" else clean
     if world == "restoration":
-        return _damage(clean, seed) if domain == "A" else clean
-    return _low_resolution(clean) if domain == "A" else clean
+        return damage(clean, seed) if domain == "A" else clean
+    return low_resolution(clean) if domain == "A" else clean
 
 
 class _LazyPictures(Sequence):
