@@ -289,8 +289,10 @@ def tiny_world(monkeypatch):
     def held_out(world: str, domain: str, count: int, size: int, start: int = 0) -> np.ndarray:
         return np.stack([scene(seed, domain, size) for seed in range(start, start + count)])
 
-    def open_sealed_pairs(world: str, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        return held_out(world, "A", count, size), held_out(world, "B", count, size)
+    def open_sealed_pairs(
+        world: str, count: int, size: int, start: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return held_out(world, "A", count, size, start), held_out(world, "B", count, size, start)
 
     monkeypatch.setattr(worlds, "held_out", held_out)
     monkeypatch.setattr(worlds, "open_sealed_pairs", open_sealed_pairs)
