@@ -239,7 +239,7 @@ class TestGpuScript:
         )
         found = gpu.run_all(tmp_path, "cpu", [32], [1, 2], ngf=4, minutes=1)
         says = {name: piece["says"] for name, piece in found.pieces.items()}
-        for name in ("resume", "deterministic", "loop", "tests", "profile"):
+        for name in ("resume", "deterministic", "loop", "cut", "tests", "profile"):
             assert says[name] == "failed: the disk is gone"
         assert found.pieces["table"]["good"]
         names = {"report.md", "results.json", "train_step_cpu.csv"}
@@ -249,6 +249,13 @@ class TestGpuScript:
         found = gpu.resume_piece(CPU, SMALL)
         assert found["good"], found
         assert "stopped at step 5" in found["says"]
+
+    def test_equal_runs_of_cut_are_equal(self):
+        found = gpu.cut_piece(CPU, SMALL, steps=2)
+        assert found["good"]
+        assert found["difference"] == 0
+        assert set(found["costs"]) == {"cyclegan", "cut"}
+        assert found["says"].startswith("two runs of CUT differ by 0.0e+00")
 
     def test_without_pytest_or_a_gpu(self, monkeypatch, tmp_path, capsys):
         monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: None)
