@@ -23,17 +23,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from cyclegan_course import environment, worlds
 from cyclegan_course.images import tensor_to_picture
 from cyclegan_course.laboratory.results import FOLDER, Results, picture_name, verdict
 from cyclegan_course.laboratory.scores import tasks
-from cyclegan_course.laboratory.stored import train_and_keep
+from cyclegan_course.laboratory.stored import strip, train_and_keep
 from cyclegan_course.networks import count_parameters
 from cyclegan_course.training import Config, FastStep, build_state, preset
 
-SHOWN = (0, 3, 5, 9, 12, 20)  # held-out scenes in the strips
 METHODS = {"CycleGAN": "cyclegan", "CUT": "cut"}
 SMALL = {"size": 48, "n_blocks": 3, "ngf": 16, "edge_kernel": 3, "n_layers": 2, "lr": 1e-3}
 SMALL |= {"steps": 400, "precision": "float32", "compile": "off"}
@@ -126,20 +124,13 @@ def cost() -> dict:
 # --- quality -------------------------------------------------------------------------------------
 
 
-def strip(generator: torch.nn.Module, world: str, size: int) -> Image.Image:
-    """A row of translations A to B of the held-out scenes `SHOWN`."""
-    with torch.no_grad():
-        fakes = generator(tasks(world, size)[0].source[list(SHOWN)]).clamp(-1, 1)
-    return tensor_to_picture(torch.cat(list(fakes), dim=2))
-
-
 def run(folder: Path, name: str, settings: Config, draw: bool) -> None:
     """Train and measure, unless the table has it; with a strip of its pictures."""
     done = train_and_keep(folder / "cut.csv", name, settings, size=settings.size)
     if done is not None and draw:
-        strip(done.model.G_AB, settings.data, settings.size).save(
-            folder / "cut" / picture_name(name, settings.data), optimize=True
-        )
+        row = strip(done.model.G_AB, tasks(settings.data, settings.size)[0].source)
+        file = folder / "cut" / picture_name(name, settings.data)
+        tensor_to_picture(row).save(file, optimize=True)
 
 
 def tables(results: Results) -> str:

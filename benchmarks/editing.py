@@ -11,7 +11,6 @@ of seed 1; and `record.json`. Runs that `zones.csv` has already are not made aga
 """
 
 import argparse
-import csv
 import json
 import time
 from pathlib import Path
@@ -26,9 +25,9 @@ from cyclegan_course.laboratory import editing, editing_trainings
 from cyclegan_course.laboratory.editing import FOLDER, SIZE, Truth, picture_name
 from cyclegan_course.laboratory.editing_trainings import TRAININGS
 from cyclegan_course.laboratory.recipe import train
+from cyclegan_course.laboratory.stored import SHOWN, add_rows, strip
 
 COUNT = 32  # held-out scenes
-SHOWN = (0, 3, 5, 9, 12, 20)  # of them, in the strips
 STEPS = 320
 SCENES = 200  # of each domain
 MOMENTS = (40, 80, 160, 320)  # steps after which the discriminator is asked
@@ -58,23 +57,6 @@ def payments(D: torch.nn.Module, truth: Truth) -> Rows:
         ]
 
 
-def strip(model: CycleGAN, truth: Truth):
-    """The translations A to B of the scenes in SHOWN, side by side."""
-    with torch.no_grad():
-        fakes = model.G_AB(truth.A[list(SHOWN)]).clamp(-1, 1)
-    return tensor_to_picture(torch.cat(list(fakes), dim=2))
-
-
-def add(file: Path, rows: Rows) -> None:
-    """Append rows to a table; the first ones bring its head."""
-    with file.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        if stream.tell() == 0:
-            writer.writeheader()
-        for row in rows:
-            writer.writerow({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()})
-
-
 def run(folder: Path, edit: str, training: str, seed: int) -> float:
     """Train, measure and store one run.
 
@@ -96,13 +78,14 @@ def run(folder: Path, edit: str, training: str, seed: int) -> float:
     seconds = round(time.process_time() - began, 1)
     others = editing.open_truth(edit, COUNT, start=COUNT).B
     if seed == 1:
-        strip(model, truth).save(folder / picture_name(edit, training), optimize=True)
+        row = tensor_to_picture(strip(model.G_AB, truth.A, SHOWN))
+        row.save(folder / picture_name(edit, training), optimize=True)
     for table, rows in asked.items():
         if rows:
-            add(folder / f"{table}.csv", rows)
-    add(folder / "sets.csv", [key | distances(model, truth, others)])
+            add_rows(folder / f"{table}.csv", rows)
+    add_rows(folder / "sets.csv", [key | distances(model, truth, others)])
     scored = editing.model_scores(model, truth)
-    add(folder / "zones.csv", [key | row | {"seconds": seconds} for row in scored])
+    add_rows(folder / "zones.csv", [key | row | {"seconds": seconds} for row in scored])
     return seconds
 
 

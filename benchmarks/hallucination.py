@@ -11,7 +11,6 @@ or all of those of B; three seeds each. Writes into `data/laboratory/hallucinati
 """
 
 import argparse
-import csv
 import json
 import time
 from collections.abc import Callable
@@ -38,12 +37,14 @@ from cyclegan_course.laboratory.hallucination import (
 )
 from cyclegan_course.laboratory.hidden_message import with_noise
 from cyclegan_course.laboratory.recipe import Recipe, train
+from cyclegan_course.laboratory.stored import add_rows
 
 STEPS = 400
 SCENES = 200  # training pictures of each domain
 COUNT = 64  # held-out scenes, each without and with the sun
 STRIP = 8  # scenes among the stored pictures
 METHODS = ("cyclegan", "cut")
+DECIMALS = 4  # of what is stored
 
 # What the detector must stand on true pictures, from harmless to more than a translator does.
 DISTURBANCES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -100,16 +101,6 @@ def sheet(model: CycleGAN | cut.CUT, twins: Twins, count: int = STRIP) -> Image.
     return Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in strips]))
 
 
-def add(file: Path, rows: list[dict]) -> None:
-    """Append rows to a table; the first ones bring its head."""
-    with file.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        if stream.tell() == 0:
-            writer.writeheader()
-        for row in rows:
-            writer.writerow({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
-
-
 def done(folder: Path) -> set[tuple[str, float, int]]:
     """(method, share_B, seed) of what the table has."""
     if not (folder / "scenes.csv").is_file():
@@ -122,12 +113,13 @@ def write_detector(folder: Path, twins: Twins) -> None:
     """The table of the detector's errors on true pictures."""
     file = folder / "detector.csv"
     file.unlink(missing_ok=True)
-    add(
+    add_rows(
         file,
         [
             {"true pictures": name, **hallucination.calibrated().errors(twins.B, disturb)}
             for name, disturb in DISTURBANCES.items()
         ],
+        DECIMALS,
     )
 
 
@@ -172,7 +164,7 @@ def main() -> None:
                     model.G_AB, twins, hallucination.calibrated(), getattr(model, "G_BA", None)
                 )
                 key = {"method": method, "share_B": share, "seed": seed}
-                add(options.out / "scenes.csv", [key | row for row in rows])
+                add_rows(options.out / "scenes.csv", [key | row for row in rows], DECIMALS)
                 if seed == SHOWN:
                     name = hallucination_results.strip_name(method, share)
                     sheet(model, twins).save(options.out / name, optimize=True)

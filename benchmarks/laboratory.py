@@ -23,14 +23,13 @@ from PIL import Image
 from cyclegan_course import environment, worlds
 from cyclegan_course.cyclegan import CycleGAN
 from cyclegan_course.images import tensor_to_picture
-from cyclegan_course.laboratory import grid
+from cyclegan_course.laboratory import grid, stored
 from cyclegan_course.laboratory.bugs import BUGS
 from cyclegan_course.laboratory.recipe import Recipe, train
 from cyclegan_course.laboratory.results import FOLDER, Results, picture_name
 from cyclegan_course.laboratory.scores import scores, tasks
-from cyclegan_course.laboratory.stored import add_rows, has_run
+from cyclegan_course.laboratory.stored import SHOWN, add_rows, has_run
 
-SHOWN = (0, 3, 5, 9, 12, 20)  # held-out scenes in the strips
 Job = tuple[str, Recipe, Callable[[CycleGAN], CycleGAN]]
 
 
@@ -51,11 +50,8 @@ def bug_jobs(seed: int) -> list[Job]:
 
 def strip(model: CycleGAN, recipe: Recipe, shown: Sequence[int]) -> Image.Image:
     """A row of A to B above a row of B to A, of the held-out scenes `shown`."""
-    rows = []
-    for net, task in zip((model.G_AB, model.G_BA), tasks(recipe.world, recipe.size), strict=True):
-        with torch.no_grad():
-            fakes = net(task.source[list(shown)]).nan_to_num().clamp(-1, 1)
-        rows.append(torch.cat(list(fakes), dim=2))
+    ways = zip((model.G_AB, model.G_BA), tasks(recipe.world, recipe.size), strict=True)
+    rows = [stored.strip(net, task.source, shown) for net, task in ways]
     return tensor_to_picture(torch.cat(rows, dim=1))
 
 

@@ -52,7 +52,7 @@ FACTS = {
         "from them, for teaching and research.",
         "remark": SHARED_MACHINE,
     },
-} | {name: {"remark": SHARED_MACHINE} for name in ("night", "superres", "editing", "restoration")}
+} | {name: {"remark": SHARED_MACHINE} for name in ("night", "restoration", "superres", "editing")}
 # All numbers are in the cards; these fit on the page.
 SHOWN = ("psnr", "ssim", "blurred_psnr", "correspondence", "reconstruction", "distance", "kid")
 BEGIN, END = "<!-- begin results -->", "<!-- end results -->"

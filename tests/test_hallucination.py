@@ -287,7 +287,7 @@ def test_a_tiny_training_of_each_method(method, twins, detector, tmp_path):
     assert len(found) == 2 * len(twins.A[0])
     assert all((row["reconstruction"] is None) == (method == "cut") for row in found)
     key = {"method": method, "share_B": 1.0, "seed": 1}
-    benchmark.add(tmp_path / "scenes.csv", [key | row for row in found])
+    benchmark.add_rows(tmp_path / "scenes.csv", [key | row for row in found])
     assert benchmark.done(tmp_path) == {(method, 1.0, 1)}
     read = results.stored(tmp_path)
     assert [row["evidence"] for row in read] == pytest.approx(

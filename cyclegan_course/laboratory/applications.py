@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cyclegan_course import metrics, training, worlds
-from cyclegan_course.datasets import UnpairedBatches
+from cyclegan_course.datasets import UnpairedBatches, middle_square
 from cyclegan_course.errors import CourseError
 from cyclegan_course.images import pictures_to_tensor, tensor_to_picture
 from cyclegan_course.laboratory.recipe import Recipe, reference_schedule, small_generator, train
@@ -246,15 +246,11 @@ def measure(
             with torch.no_grad():
                 pictures[name] = translator(source).clamp(-1, 1)
     pictures["truth"] = truth
-    soft = metrics.blur(truth)
     scores = {
-        name: {
-            "psnr": _psnr(each, truth),
-            "ssim": metrics.ssim(each, truth, reduction="none"),
-            "blurred_psnr": _psnr(metrics.blur(each), soft),
-        }
+        name: {key: found[key] for key in MEASURES}
         for name, each in pictures.items()
         if name != "truth"
+        for found in [metrics.picture_scores(each, truth)]
     }
     distance = {name: metrics.sliced_wasserstein(each, others) for name, each in pictures.items()}
     return Measured(world, pictures, scores, distance)
@@ -291,17 +287,10 @@ def worst_place(fake: Tensor, truth: Tensor, side: int = 40) -> Place:
     return Place(scene, top, left, side)
 
 
-def _psnr(fake: Tensor, truth: Tensor) -> Tensor:
-    return metrics.psnr(fake, truth, reduction="none").clamp_max(metrics.PSNR_CEILING)
-
-
 def square_photographs(size: int = 192) -> dict[str, Tensor]:
     """The photographs of the wheels, the middle square of each, reduced: (3, size, size)."""
     made = {}
     for name, array in worlds.photographs().items():
-        image = Image.fromarray(array)
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        square = image.crop((left, top, left + side, top + side))
+        square = Image.fromarray(middle_square(array, min(array.shape[:2])))
         made[name] = pictures_to_tensor([square.resize((size, size), Image.Resampling.LANCZOS)])[0]
     return made

@@ -1,11 +1,16 @@
-"""Stored tables of runs: a row for each run and direction, written as each run ends."""
+"""Stored tables of runs, written as each run ends, and the strips of pictures beside them."""
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+
 from cyclegan_course.laboratory.scores import scores
 from cyclegan_course.training import Config, Run, train
+
+SHOWN = (0, 3, 5, 9, 12, 20)  # held-out scenes in the strips of pictures
 
 
 def has_run(file: Path, key: dict) -> bool:
@@ -16,10 +21,10 @@ def has_run(file: Path, key: dict) -> bool:
         return any(all(row[k] == str(v) for k, v in key.items()) for row in csv.DictReader(stream))
 
 
-def add_rows(file: Path, rows: Sequence[dict]) -> None:
-    """Append rows, numbers to 5 decimals; a new table gets the head of the first row."""
+def add_rows(file: Path, rows: Sequence[dict], decimals: int = 5) -> None:
+    """Append rows, their numbers rounded; a new table gets the head of the first row."""
     rounded = [
-        {name: round(v, 5) if isinstance(v, float) else v for name, v in row.items()}
+        {name: round(v, decimals) if isinstance(v, float) else v for name, v in row.items()}
         for row in rows
     ]
     with file.open("a", newline="", encoding="utf-8") as stream:
@@ -27,6 +32,16 @@ def add_rows(file: Path, rows: Sequence[dict]) -> None:
         if stream.tell() == 0:
             writer.writeheader()
         writer.writerows(rounded)
+
+
+def strip(net: nn.Module, pictures: Tensor, shown: Sequence[int] = SHOWN) -> Tensor:
+    """The translations of some of (N, 3, H, W) side by side: (3, H, len(shown) W) in [-1, 1].
+
+    What is not a number becomes grey.
+    """
+    with torch.no_grad():
+        fakes = net(pictures[list(shown)]).nan_to_num().clamp(-1, 1)
+    return torch.cat(list(fakes), dim=2)
 
 
 def train_and_keep(file: Path, name: str, settings: Config, **measured: int) -> Run | None:
