@@ -9,7 +9,8 @@ from cyclegan_course.errors import CourseError
 from cyclegan_course.exercises.checking import Outcome, Status, assess
 from cyclegan_course.exercises.registry import REGISTRY, Exercise, get, order
 
-# Of this session: the last result of each exercise, and how many hints were taken.
+# Of this session: the last answer to each exercise and its result, and how many hints were taken.
+_answers: dict[str, Callable] = {}
 _status: dict[str, Status] = {}
 _hints: Counter[str] = Counter()
 
@@ -36,11 +37,17 @@ def exercise(number: str) -> Callable[[Callable], Callable]:
 
     def check(answer: Callable) -> Callable:
         outcome = assess(task, answer)
+        _answers[number] = answer
         _status[number] = outcome.status
         _show_outcome(task, outcome)
         return answer if outcome.status == "passed" else task.reference
 
     return check
+
+
+def given_answer(number: str) -> Callable | None:
+    """The learner's own last answer to an exercise in this session, right or wrong."""
+    return _answers.get(get(number).number)
 
 
 def hint(number: str) -> None:

@@ -4,8 +4,10 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from cyclegan_course.errors import CourseError
 
@@ -40,6 +42,9 @@ class Exercise:
             the same each time. The first ones are shown to the learner: keep them small.
         hints: from a nudge to nearly the answer.
         mistakes: known wrong answers by a short name, at least two.
+        drawn_cases: makes other inputs from a random generator, of the same form and within what
+            the docstring promises. Whoever grades uses them with a seed that learners do not
+            know, so that an answer written for the published inputs alone does not pass.
         run: how to get a result from an answer and one case; by default `answer(*case)`. For a
             class, build it and call it; for a stochastic answer, seed it. What `is_blank` is handed
             on as it is.
@@ -57,11 +62,17 @@ class Exercise:
     cases: Callable[[], Sequence[tuple]]
     hints: tuple[str, ...]
     mistakes: dict[str, Mistake]
+    drawn_cases: Callable[[np.random.Generator], Sequence[tuple]] | None = None
     run: Callable[..., Any] = call
     extra: Callable[[Callable], str | None] | None = None
     tolerance: float = 1e-5
     changes_inputs: bool = False
     blanks: str | None = field(default=None, repr=False)
+
+    def drawn(self, seed: int) -> "Exercise":
+        """The same exercise with the inputs that follow from a seed, in place of the published."""
+        draw = self.drawn_cases
+        return replace(self, cases=lambda: draw(np.random.default_rng(seed)))
 
     @property
     def solution(self) -> str:

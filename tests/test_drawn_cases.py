@@ -1,0 +1,69 @@
+"""The hidden inputs of every exercise: right answers pass them, memorised ones do not."""
+
+import inspect
+
+import pytest
+
+from cyclegan_course.exercises import REGISTRY, Exercise, assess
+from cyclegan_course.exercises.checking import compare
+
+SEEDS = range(8)
+FUNCTIONS = [number for number, task in REGISTRY.items() if inspect.isfunction(task.reference)]
+MISTAKES = [(number, name) for number, task in REGISTRY.items() for name in task.mistakes]
+
+
+class Parrot:
+    """Says what the reference said for the published inputs, in the same order, for ever."""
+
+    def __init__(self, task: Exercise) -> None:
+        self.heard = []
+
+        def overheard(*inputs, **more):
+            self.heard.append(task.reference(*inputs, **more))
+            return self.heard[-1]
+
+        for case in task.cases():
+            task.run(overheard, *case)
+        self.said = 0
+
+    def answer(self):
+        def answer(*inputs, **more):
+            self.said += 1
+            return self.heard[(self.said - 1) % len(self.heard)]
+
+        return answer
+
+
+@pytest.mark.parametrize("number", REGISTRY)
+def test_reference_passes_hidden_inputs(number):
+    task = REGISTRY[number]
+    for seed in SEEDS:
+        outcome = assess(task.drawn(seed), task.reference)
+        assert outcome.status == "passed", (seed, outcome.message)
+
+
+@pytest.mark.parametrize("number", REGISTRY)
+def test_hidden_inputs_follow_from_the_seed_and_differ_between_seeds(number):
+    task = REGISTRY[number]
+
+    def results(seed):
+        return [task.run(task.reference, *case) for case in task.drawn(seed).cases()]
+
+    assert compare(results(1), results(1), 0.0) is None
+    assert any(compare(results(1), results(seed), task.tolerance) for seed in (2, 3, 4))
+
+
+@pytest.mark.parametrize("number", FUNCTIONS)
+def test_a_memorised_answer_fails_on_every_seed(number):
+    task = REGISTRY[number]
+    for seed in SEEDS:
+        parrot = Parrot(task)
+        assert assess(task.drawn(seed), parrot.answer()).status == "wrong", seed
+
+
+@pytest.mark.parametrize(("number", "name"), MISTAKES)
+def test_most_hidden_inputs_catch_a_known_mistake_too(number, name):
+    task = REGISTRY[number]
+    mistake = task.mistakes[name].function
+    caught = sum(assess(task.drawn(seed), mistake).status == "wrong" for seed in SEEDS)
+    assert caught >= len(SEEDS) // 2
