@@ -1,4 +1,4 @@
-"""The image that Binder would build: the Dockerfile of repo2docker, made without a Docker engine."""
+"""The image that Binder would build: the Dockerfile of repo2docker, with no Docker engine."""
 
 import re
 import shutil
