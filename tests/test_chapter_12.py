@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from cyclegan_course import cyclegan, networks
 from cyclegan_course.cyclegan import CycleGAN, Objective
 from cyclegan_course.datasets import TensorPool
+from cyclegan_course.exercises import REGISTRY, assess
 from cyclegan_course.exercises.chapter_12 import (
     SimulatedMachine,
     amdahl,
@@ -146,6 +147,16 @@ def test_the_pool_is_the_packages_pool():
 
 
 # What the chapter claims -------------------------------------------------------------------------
+
+
+def test_the_warm_up_may_go_round_the_functions():
+    def answer(functions, clock, rounds=5, warm_up=1):
+        for _ in range(warm_up):
+            for function in functions.values():
+                function()
+        return in_turns(functions, clock, rounds, 0)
+
+    assert assess(REGISTRY["12.1"], answer).status == "passed"
 
 
 def test_a_slow_start_and_a_machine_that_gets_slower_do_not_fool_measuring_in_turns():

@@ -1,5 +1,7 @@
 """What every chapter promises its reader: the same parts, in the same order, all linked."""
 
+import ast
+import builtins
 import re
 from functools import cache
 from itertools import pairwise
@@ -155,6 +157,38 @@ def test_an_exercise_is_set_where_its_answer_is_used(name):
             used = REGISTRY[number].reference.__name__
             later = [cell.source for cell in cells(name)[i + 1 :] if cell.cell_type == "code"]
             assert any(re.search(rf"\b{used}\b", source) for source in later), f"{used} is not used"
+
+
+def known_above(name: str, end: int) -> set[str]:
+    """Names that a notebook's cells have defined before the cell of that place runs."""
+    known = set(dir(builtins))
+    for cell in cells(name)[:end]:
+        if cell.cell_type != "code":
+            continue
+        source = re.sub(r"^(\s*)[!%].*$", r"\1pass", cell.source, flags=re.M)
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                known |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                known.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                known.add(node.id)
+    return known
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_solution_that_is_pasted_into_its_cell_knows_every_name(name):
+    for place, cell in enumerate(cells(name)):
+        if cell.source.startswith("@exercise("):
+            number = re.match(r'@exercise\("([\d.]+)"\)', cell.source)[1]
+            tree = ast.parse(REGISTRY[number].solution)
+            nodes = list(ast.walk(tree))
+            names = [node for node in nodes if isinstance(node, ast.Name)]
+            own = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+            own |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+            own |= {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+            used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+            assert used - own <= known_above(name, place), number
 
 
 def test_the_course_has_enough_exercises_and_mistakes():

@@ -3,12 +3,19 @@
 import inspect
 
 import pytest
+from torch import nn
 
 from cyclegan_course.exercises import REGISTRY, Exercise, assess
 from cyclegan_course.exercises.checking import compare
+from cyclegan_course.toys.cycle import held_out
 
 SEEDS = range(8)
-FUNCTIONS = [number for number, task in REGISTRY.items() if inspect.isfunction(task.reference)]
+# Those whose answer returns results; a class and a pair of functions have tests of their own below.
+FUNCTIONS = [
+    number
+    for number, task in REGISTRY.items()
+    if inspect.isfunction(task.reference) and number != "4.3"
+]
 MISTAKES = [(number, name) for number, task in REGISTRY.items() for name in task.mistakes]
 
 
@@ -67,3 +74,34 @@ def test_most_hidden_inputs_catch_a_known_mistake_too(number, name):
     mistake = task.mistakes[name].function
     caught = sum(assess(task.drawn(seed), mistake).status == "wrong" for seed in SEEDS)
     assert caught >= len(SEEDS) // 2
+
+
+def test_a_pair_of_functions_for_the_published_points_alone_fails():
+    def pair():
+        a, b, _ = held_out(5)
+        there = {a.numpy().tobytes(): -2 * a, (-b / 2).numpy().tobytes(): b}
+        back = {(-2 * a).numpy().tobytes(): a, b.numpy().tobytes(): -b / 2}
+        return (
+            lambda x: there.get(x.numpy().tobytes(), -2 * a),
+            lambda x: back.get(x.numpy().tobytes(), -b / 2),
+        )
+
+    task = REGISTRY["4.3"]
+    assert assess(task, pair).status == "passed"
+    assert all(assess(task.drawn(seed), pair).status == "wrong" for seed in SEEDS)
+
+
+def test_a_class_for_the_published_channels_alone_fails():
+    task = REGISTRY["3.3"]
+
+    class ResnetBlock(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.channels = channels
+            self.inner = task.reference(channels)
+
+        def forward(self, x):
+            return self.inner(x) if self.channels in (1, 3) else x
+
+    assert assess(task, ResnetBlock).status == "passed"
+    assert all(assess(task.drawn(seed), ResnetBlock).status == "wrong" for seed in SEEDS)

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import sysconfig
 import venv
-import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from toy_wheels import wheel
 
 from cyclegan_course import hosted
 from cyclegan_course.errors import CourseError
@@ -25,23 +25,6 @@ def mount(place):
     import pathlib
     pathlib.Path(place, "MyDrive").mkdir(parents=True)
 """
-
-
-def wheel(folder: Path, name: str, version: str, requires: str = "") -> Path:
-    """A package of one empty module, ready to be installed."""
-    path = folder / f"{name}-{version}-py3-none-any.whl"
-    info = f"{name}-{version}.dist-info"
-    needs = f"Requires-Dist: {requires}\n" if requires else ""
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr(f"{name}.py", f"version = {version!r}\n")
-        file.writestr(
-            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
-        )
-        file.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        file.writestr(f"{info}/RECORD", "")
-    return path
 
 
 @pytest.fixture(scope="module")

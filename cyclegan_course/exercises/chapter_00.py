@@ -26,6 +26,11 @@ def _to_unit_range_cases() -> list[tuple]:
     ]
 
 
+def _to_unit_range_drawn(rng: np.random.Generator) -> list[tuple]:
+    shapes = [rng.integers(4, 12, 1), (*rng.integers(3, 9, 2), 3)]
+    return [(rng.integers(0, 256, shape, dtype=np.uint8),) for shape in shapes]
+
+
 def _divides_by_255_only(picture):
     return picture / 255
 
@@ -52,6 +57,7 @@ register(
         title="to the range [-1, 1]",
         reference=to_unit_range,
         cases=_to_unit_range_cases,
+        drawn_cases=_to_unit_range_drawn,
         hints=(
             "0 has to become -1 and 255 has to become 1. Which straight line does that?",
             "The line rises by 2 over 255 steps, so divide by 127.5. Then shift.",
@@ -112,6 +118,13 @@ def _to_8_bit_cases() -> list[tuple]:
     ]
 
 
+def _to_8_bit_drawn(rng: np.random.Generator) -> list[tuple]:
+    shapes = [rng.integers(6, 12, 1), (*rng.integers(4, 9, 2), 3)]
+    # Never half-way between two numbers: there, the last digit of a float decides.
+    levels = [rng.integers(-25, 281, s) + rng.uniform(-0.4, 0.4, s) for s in shapes]
+    return [((level / 127.5 - 1).astype(np.float32),) for level in levels]
+
+
 def _wrap(values: np.ndarray) -> np.ndarray:
     """To 8 bits as most processors do it for small integers: whole number, modulo 256."""
     return values.astype(np.int64).astype(np.uint8)
@@ -143,6 +156,7 @@ register(
         title="back to 8 bits",
         reference=to_8_bit,
         cases=_to_8_bit_cases,
+        drawn_cases=_to_8_bit_drawn,
         hints=(
             "Undo the steps of 0.1 in reverse order: shift first, then stretch.",
             "astype(np.uint8) cuts off what follows the decimal point. np.round comes before it.",

@@ -1,9 +1,10 @@
 """Exercises of chapter 1: the adversarial loss."""
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cyclegan_course.exercises.draws import normal, uniform
 from cyclegan_course.exercises.registry import Exercise, Mistake, is_blank, register
 from cyclegan_course.losses import discriminator_loss, generator_loss
 from cyclegan_course.toys.clouds import mlp
@@ -29,6 +30,12 @@ def _optimal_discriminator_cases() -> list[tuple]:
         (torch.tensor([0.0, 0.1, 0.2, 0.4]), torch.tensor([0.3, 0.3, 0.2, 0.0])),
         (torch.linspace(0.1, 2, 20), torch.linspace(1, 0.1, 20).square()),
     ]
+
+
+def _optimal_discriminator_drawn(rng: np.random.Generator) -> list[tuple]:
+    p_data, p_g = uniform(rng, 0.05, 2, 2, int(rng.integers(5, 12)))
+    p_data[0], p_g[-1] = 0, 0
+    return [(p_data, p_g), tuple(uniform(rng, 0.05, 2, 2, *rng.integers(3, 8, 2)))]
 
 
 def _share_of_fakes(p_data, p_g):
@@ -57,6 +64,7 @@ register(
         title="the optimal discriminator",
         reference=optimal_discriminator,
         cases=_optimal_discriminator_cases,
+        drawn_cases=_optimal_discriminator_drawn,
         hints=(
             "At a place where data are three times as dense as fakes, three of four points are "
             "real. So the best answer there is 3/4.",
@@ -108,7 +116,7 @@ def loss_of_D(score_real: Tensor, score_fake: Tensor) -> Tensor:
         -mean log D(real) - mean log(1 - D(fake)): a tensor with one finite number.
     """
     # softplus(-s) = -log(sigmoid(s)) and softplus(s) = -log(1 - sigmoid(s)), for every s finite.
-    return F.softplus(-score_real).mean() + F.softplus(score_fake).mean()
+    return nn.functional.softplus(-score_real).mean() + nn.functional.softplus(score_fake).mean()
 
 
 def _loss_of_D_cases() -> list[tuple]:
@@ -119,12 +127,28 @@ def _loss_of_D_cases() -> list[tuple]:
     ]
 
 
+def _two_sets_of_scores(rng: np.random.Generator) -> list[tuple]:
+    """Real and fake scores, not as many of the one as of the other: points, then maps."""
+    few, sides = int(rng.integers(3, 7)), rng.integers(2, 6, 2).tolist()
+    return [
+        (2 * normal(rng, few), 2 * normal(rng, few + 2)),
+        (2 * normal(rng, 2, 1, *sides), 2 * normal(rng, 3, 1, *sides)),
+    ]
+
+
+def _loss_of_D_drawn(rng: np.random.Generator) -> list[tuple]:
+    # Large scores of the wrong sign, at which a logarithm of a sigmoid is infinite.
+    wrong = torch.stack([-uniform(rng, 120, 300, 1), uniform(rng, 120, 300, 1)])
+    both = torch.cat([wrong, 2 * normal(rng, 2, int(rng.integers(2, 6)))], dim=1)
+    return [*_two_sets_of_scores(rng), tuple(both)]
+
+
 def _forgets_the_sigmoid(score_real, score_fake):
     return -score_real.log().mean() - (1 - score_fake).log().mean()
 
 
 def _swaps_the_labels(score_real, score_fake):
-    return F.softplus(score_real).mean() + F.softplus(-score_fake).mean()
+    return nn.functional.softplus(score_real).mean() + nn.functional.softplus(-score_fake).mean()
 
 
 def _takes_the_logarithm_of_the_sigmoid(score_real, score_fake):
@@ -138,27 +162,36 @@ def _adds_a_small_number(score_real, score_fake):
 
 
 def _leaves_out_the_fakes(score_real, score_fake):
-    return F.softplus(-score_real).mean()
+    return nn.functional.softplus(-score_real).mean()
 
 
 def _treats_both_as_real(score_real, score_fake):
-    return F.softplus(-score_real).mean() + F.softplus(-score_fake).mean()
+    return nn.functional.softplus(-score_real).mean() + nn.functional.softplus(-score_fake).mean()
 
 
 def _forgets_the_minus(score_real, score_fake):
-    return F.logsigmoid(score_real).mean() + F.logsigmoid(-score_fake).mean()
+    return (
+        nn.functional.logsigmoid(score_real).mean() + nn.functional.logsigmoid(-score_fake).mean()
+    )
 
 
 def _halves_it(score_real, score_fake):
-    return (F.softplus(-score_real).mean() + F.softplus(score_fake).mean()) / 2
+    return (
+        nn.functional.softplus(-score_real).mean() + nn.functional.softplus(score_fake).mean()
+    ) / 2
 
 
 def _means_over_all_points(score_real, score_fake):
-    return torch.cat([F.softplus(-score_real).flatten(), F.softplus(score_fake).flatten()]).mean()
+    return torch.cat(
+        [
+            nn.functional.softplus(-score_real).flatten(),
+            nn.functional.softplus(score_fake).flatten(),
+        ]
+    ).mean()
 
 
 def _sums(score_real, score_fake):
-    return F.softplus(-score_real).sum() + F.softplus(score_fake).sum()
+    return nn.functional.softplus(-score_real).sum() + nn.functional.softplus(score_fake).sum()
 
 
 register(
@@ -167,12 +200,14 @@ register(
         title="the loss of D from raw scores",
         reference=loss_of_D,
         cases=_loss_of_D_cases,
+        drawn_cases=_loss_of_D_drawn,
         hints=(
             "One mean over the real scores plus one mean over the fake ones, each with a minus in "
             "front of the logarithm.",
             "torch.sigmoid(200.) is exactly 1 in float32, and log(1 - 1) is minus infinity. So the "
             "logarithm of the sigmoid has to be written as one function.",
-            "-log(sigmoid(s)) = F.softplus(-s), and -log(1 - sigmoid(s)) = F.softplus(s).",
+            "With softplus = nn.functional.softplus: -log(sigmoid(s)) = softplus(-s), and "
+            "-log(1 - sigmoid(s)) = softplus(s).",
         ),
         mistakes={
             "forgets the sigmoid": Mistake(
@@ -188,14 +223,14 @@ register(
             "takes the logarithm of the sigmoid": Mistake(
                 _takes_the_logarithm_of_the_sigmoid,
                 "This is right on paper and infinite for large scores: in float32 the sigmoid of "
-                "200 is exactly 1 and that of -200 exactly 0. Use F.softplus, which does both "
-                "steps at once.",
+                "200 is exactly 1 and that of -200 exactly 0. Use nn.functional.softplus, which "
+                "does both steps at once.",
             ),
             "adds a small number": Mistake(
                 _adds_a_small_number,
                 "A small number inside the logarithm avoids infinity, but makes the loss flat "
-                "where D is wrong by much: it stops near 18 where it should be 200. F.softplus is "
-                "exact.",
+                "where D is wrong by much: it stops near 18 where it should be 200. "
+                "nn.functional.softplus is exact.",
             ),
             "leaves out the fakes": Mistake(
                 _leaves_out_the_fakes,
@@ -252,6 +287,11 @@ def _score_gradients_cases() -> list[tuple]:
     return [(torch.tensor([-4.0, -1.0, 0.0, 2.0]),), (torch.linspace(-12, 12, 30).reshape(5, 6),)]
 
 
+def _score_gradients_drawn(rng: np.random.Generator) -> list[tuple]:
+    shapes = [(int(rng.integers(4, 9)),), tuple(rng.integers(3, 8, 2))]
+    return [(uniform(rng, -10, 10, *shape),) for shape in shapes]
+
+
 def _wrong_way_round(score):
     D = torch.sigmoid(score)
     return D - 1, -D
@@ -273,7 +313,7 @@ def _forgets_the_logarithm(score):
 
 
 def _the_losses(score):
-    return -F.softplus(score), F.softplus(-score)
+    return -nn.functional.softplus(score), nn.functional.softplus(-score)
 
 
 register(
@@ -282,6 +322,7 @@ register(
         title="the slope that G feels",
         reference=score_gradients,
         cases=_score_gradients_cases,
+        drawn_cases=_score_gradients_drawn,
         hints=(
             "Use the chain rule: first the derivative of the logarithm by D, then dD/ds.",
             "The sigmoid has dD/ds = D (1 - D). The derivative of log(1 - D) by D is -1 / (1 - D), "
@@ -387,6 +428,7 @@ register(
         title="least squares",
         reference=lsgan_losses,
         cases=_lsgan_losses_cases,
+        drawn_cases=_two_sets_of_scores,
         hints=(
             "There is no sigmoid and no logarithm here: a loss is a mean squared distance to a "
             "label.",
@@ -480,11 +522,15 @@ def _training_step_cases() -> list[tuple]:
     return [_tiny_players(seed) for seed in (1, 2)]
 
 
-def _tiny_players(seed: int) -> tuple:
+def _training_step_drawn(rng: np.random.Generator) -> list[tuple]:
+    return [_tiny_players(int(rng.integers(1e6)), int(rng.integers(4, 10))) for _ in range(2)]
+
+
+def _tiny_players(seed: int, points: int = 6) -> tuple:
     random = torch.Generator().manual_seed(seed)
     G, D = mlp(2, 2, generator=random), mlp(2, 3, 1, generator=random)
     optimizers = [torch.optim.SGD(net.parameters(), lr=0.2) for net in (G, D)]
-    return (G, D, *optimizers, *torch.randn(2, 6, 2, generator=random))
+    return (G, D, *optimizers, *torch.randn(2, points, 2, generator=random))
 
 
 # What torch says when a graph is used wrongly, in words that learners can act on.
@@ -568,7 +614,10 @@ def _least_squares_for_D(*inputs):
 
 
 def _fakes_are_real(*inputs):
-    return _step(*inputs, loss_D=lambda r, f: (F.softplus(-r) + F.softplus(-f)).mean())
+    return _step(
+        *inputs,
+        loss_D=lambda r, f: (nn.functional.softplus(-r) + nn.functional.softplus(-f)).mean(),
+    )
 
 
 def _swaps_real_and_fake(*inputs):
@@ -576,7 +625,7 @@ def _swaps_real_and_fake(*inputs):
 
 
 def _G_helps_D(*inputs):
-    return _step(*inputs, loss_G=lambda f: F.softplus(f).mean())
+    return _step(*inputs, loss_G=lambda f: nn.functional.softplus(f).mean())
 
 
 def _saturating(*inputs):
@@ -637,6 +686,7 @@ register(
         title="one step of D, one step of G",
         reference=training_step,
         cases=_training_step_cases,
+        drawn_cases=_training_step_drawn,
         run=_run_training_step,
         hints=(
             "Each player does the same four things: compute its loss, zero_grad() of its own "

@@ -1,5 +1,6 @@
 """Exercises of chapter 2: sizes, fields and layers of the PatchGAN discriminator."""
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -32,6 +33,16 @@ def _output_size_cases() -> list[tuple]:
     return [(256, 4, 2, 1), (32, 4, 1, 1), (9, 4, 2, 1), (7, 3, 2, 0), (10, 4, 3, 2)]
 
 
+def _output_size_drawn(rng: np.random.Generator) -> list[tuple]:
+    cases = []
+    for fits in (True, False, False, False):  # whether the last step ends at the very end
+        stride, kernel, padding = rng.integers([2, 2, 1], [5, 8, 4]).tolist()
+        rest = 0 if fits else int(rng.integers(1, stride))
+        way = int(rng.integers(5, 60)) * stride + rest
+        cases.append((way + kernel - 2 * padding, kernel, stride, padding))
+    return cases
+
+
 def _rounds_up(size, kernel, stride, padding):
     return -(-(size + 2 * padding - kernel) // stride) + 1
 
@@ -62,6 +73,7 @@ register(
         title="output size of a convolution",
         reference=output_size,
         cases=_output_size_cases,
+        drawn_cases=_output_size_drawn,
         hints=(
             "With padding, the kernel slides over size + 2 * padding numbers. How far can its "
             "left end move from the first place to the last one?",
@@ -129,6 +141,21 @@ def _field_size_cases() -> list[tuple]:
     ]
 
 
+def _draw_layers(rng: np.random.Generator, count: int) -> list[tuple[int, int, int]]:
+    """(kernel, stride, padding) of a chain whose first layer has a stride of 2 or 3.
+
+    No stride is larger than its kernel, so that no pixel in between is left out.
+    """
+    layers = [tuple(rng.integers([3, 1, 1], [7, 4, 3]).tolist()) for _ in range(count)]
+    kernel, _, padding = layers[0]
+    return [(kernel, int(rng.integers(2, 4)), padding), *layers[1:]]
+
+
+def _field_size_drawn(rng: np.random.Generator) -> list[tuple]:
+    chains = [_draw_layers(rng, count) for count in (2, 3, 4)]
+    return [([(kernel, stride) for kernel, stride, _ in chain],) for chain in chains]
+
+
 def _walks_forward(convolutions):
     field = 1
     for kernel, stride in convolutions:
@@ -172,6 +199,7 @@ register(
         title="receptive field of a chain",
         reference=field_size,
         cases=_field_size_cases,
+        drawn_cases=_field_size_drawn,
         hints=(
             "Begin at the end. One output of the last layer sees `kernel` numbers of the layer "
             "before. How many numbers does that stretch see, one layer further down?",
@@ -255,6 +283,10 @@ def _discriminator_cases() -> list[tuple]:
     return [(3, 2), (1, 3)]
 
 
+def _discriminator_drawn(rng: np.random.Generator) -> list[tuple]:
+    return [tuple(rng.integers([1, 4], [6, 8]).tolist()) for _ in range(2)]
+
+
 def _score(answer, in_channels, ndf):
     """What a learner can compare: size of the map, number of parameters, and the scores.
 
@@ -335,6 +367,7 @@ register(
         title="the layers of a PatchGAN",
         reference=discriminator_layers,
         cases=_discriminator_cases,
+        drawn_cases=_discriminator_drawn,
         run=_score,
         hints=(
             "nn.Sequential(layer, layer, ...) makes a chain. Begin with nn.Conv2d(in_channels, "
@@ -424,6 +457,11 @@ def _patch_box_cases() -> list[tuple]:
     ]
 
 
+def _patch_box_drawn(rng: np.random.Generator) -> list[tuple]:
+    places = [rng.permutation(30)[:2].tolist() for _ in range(3)]
+    return [(*place, _draw_layers(rng, count)) for count, place in enumerate(places, 2)]
+
+
 def _spans(row, column, layers, span):
     top, bottom = span(row, layers)
     left, right = span(column, layers)
@@ -468,6 +506,7 @@ register(
         title="the box that a cell sees",
         reference=patch_box,
         cases=_patch_box_cases,
+        drawn_cases=_patch_box_drawn,
         hints=(
             "Walk back as in 2.2, but keep the first and the last index of the stretch in place "
             "of its length. Begin with first = last = row.",
@@ -547,6 +586,17 @@ def _inner_cells_cases() -> list[tuple]:
     ]
 
 
+def _inner_cells_drawn(rng: np.random.Generator) -> list[tuple]:
+    cases = [(int(rng.integers(100, 200)), SEVENTY), (int(rng.integers(32, 70)), SEVENTY)]
+    for count in (2, 3):
+        layers = _draw_layers(rng, count)
+        first = next(cell for cell in range(100) if patch_box(cell, 0, layers)[0] >= 0)
+        # The box of one cell ends just where the picture ends.
+        size = patch_box(first + int(rng.integers(2, 9)), 0, layers)[2]
+        cases.append((size, layers))
+    return cases
+
+
 def _boxes_along(size, layers):
     for kernel, stride, padding in layers:
         size = output_size(size, kernel, stride, padding)
@@ -584,6 +634,7 @@ register(
         title="cells that see no padding",
         reference=inner_cells,
         cases=_inner_cells_cases,
+        drawn_cases=_inner_cells_drawn,
         hints=(
             "Two steps: how many cells has the map (2.1, layer by layer), and what does each of "
             "them see (2.4)?",

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cyclegan_course.exercises.draws import normal
 from cyclegan_course.exercises.registry import Exercise, Mistake, register
 
 
@@ -55,6 +57,11 @@ def _reflect_pad_cases() -> list[tuple]:
     ]
 
 
+def _reflect_pad_drawn(rng: np.random.Generator) -> list[tuple]:
+    shapes = rng.integers([1, 1, 4, 4], [4, 4, 9, 9], (3, 4)).tolist()
+    return [(normal(rng, *shape), int(rng.integers(2, min(shape[2:])))) for shape in shapes]
+
+
 def _repeats_the_edge(x, pad):
     x = torch.cat([x[..., :pad].flip(-1), x, x[..., -pad:].flip(-1)], dim=-1)
     return torch.cat([x[..., :pad, :].flip(-2), x, x[..., -pad:, :].flip(-2)], dim=-2)
@@ -93,6 +100,7 @@ register(
         title="padding by reflection",
         reference=reflect_pad,
         cases=_reflect_pad_cases,
+        drawn_cases=_reflect_pad_drawn,
         extra=_gradient_flows_back,
         hints=(
             "Do one axis, then the same for the other one. x[..., 1:3] are columns 1 and 2 of "
@@ -170,6 +178,18 @@ def _instance_norm_cases() -> list[tuple]:
     ]
 
 
+def _instance_norm_drawn(rng: np.random.Generator) -> list[tuple]:
+    n, c, *sides = rng.integers([2, 2, 3, 3], [5, 5, 8, 8]).tolist()
+    # A power of 2: however it is computed, no rounding leaves anything of a flat picture.
+    flat = torch.full((2, 1, 4, 4), float(rng.choice([-1, 1])) / 2 ** int(rng.integers(0, 6)))
+    return [
+        (rng.uniform(0.5, 2) * normal(rng, n, c, *sides) + normal(rng, n, c, 1, 1),),
+        (0.003 * normal(rng, n, c, *sides),),
+        (normal(rng, n, c, *sides), float(rng.uniform(0.05, 0.5))),
+        (flat,),
+    ]
+
+
 def _over_the_batch_too(x, eps=1e-5):
     mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), False, keepdim=True)
     return (x - mean) / torch.sqrt(variance + eps)
@@ -225,6 +245,7 @@ register(
         title="instance normalisation",
         reference=instance_norm,
         cases=_instance_norm_cases,
+        drawn_cases=_instance_norm_drawn,
         extra=_gradient_flows_through_the_statistics,
         hints=(
             "One mean and one variance for each picture and each channel: over which of the four "
@@ -309,6 +330,11 @@ def _resnet_block_cases() -> list[tuple]:
     return [(1, _noise(1, 1, 4, 4)), (3, _noise(2, 3, 6, 5))]
 
 
+def _resnet_block_drawn(rng: np.random.Generator) -> list[tuple]:
+    several, height, width = rng.integers([4, 4, 4], [7, 8, 8]).tolist()
+    return [(c, normal(rng, 2, c, height, width)) for c in (2, several)]
+
+
 def _run_block(answer: Callable, channels: int, x: Tensor) -> dict:
     block = _filled(lambda: answer(channels))
     numbers = sum(parameter.numel() for parameter in block.parameters())
@@ -368,6 +394,7 @@ register(
         title="the residual block",
         reference=ResnetBlock,
         cases=_resnet_block_cases,
+        drawn_cases=_resnet_block_drawn,
         run=_run_block,
         hints=(
             "Put the seven layers into one nn.Sequential and keep it: self.residual = ...",
@@ -446,6 +473,11 @@ def _up_stage_cases() -> list[tuple]:
     return [(1, 1, torch.tensor([[[[1.0, -2.0], [3.0, 0.5]]]])), (4, 2, _noise(2, 4, 5, 3))]
 
 
+def _up_stage_drawn(rng: np.random.Generator) -> list[tuple]:
+    sizes = rng.integers([5, 1, 3, 3], [9, 5, 7, 7], (2, 4)).tolist()
+    return [(wide, narrow, normal(rng, 2, wide, *sides)) for wide, narrow, *sides in sizes]
+
+
 def _run_up(answer: Callable, wide: int, narrow: int, x: Tensor) -> dict:
     stage = _filled(lambda: answer(wide, narrow))
     numbers = sum(parameter.numel() for parameter in stage.parameters())
@@ -491,6 +523,7 @@ register(
         title="twice the size",
         reference=up_stage,
         cases=_up_stage_cases,
+        drawn_cases=_up_stage_drawn,
         run=_run_up,
         hints=(
             "Three layers in an nn.Sequential: nn.ConvTranspose2d, nn.InstanceNorm2d, nn.ReLU.",
@@ -568,6 +601,10 @@ def _generator_parameters_cases() -> list[tuple]:
     return [(1, 0), (64, 9), (64, 6), (32, 4)]
 
 
+def _generator_parameters_drawn(rng: np.random.Generator) -> list[tuple]:
+    return [tuple(rng.integers([2, 1], [100, 13]).tolist()) for _ in range(4)]
+
+
 def _forgets_the_biases(ngf, n_blocks):
     # Biases: ngf, 2 ngf and 4 ngf on the way down, 2 ngf, ngf and 3 on the way up.
     return generator_parameters(ngf, n_blocks) - 10 * ngf - 3 - n_blocks * 8 * ngf
@@ -601,6 +638,7 @@ register(
         title="counting parameters",
         reference=generator_parameters,
         cases=_generator_parameters_cases,
+        drawn_cases=_generator_parameters_drawn,
         hints=(
             "Write a helper for one convolution: kernel * kernel * inputs * outputs + outputs. "
             "Then add up the layers.",

@@ -4,10 +4,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cyclegan_course.cyclegan import CycleGAN
+from cyclegan_course.exercises.draws import four_lines, line, normal, two_batches, uniform
 from cyclegan_course.exercises.registry import Exercise, Mistake, is_blank, register
 from cyclegan_course.exercises.stand_ins import FourLines, Line
 from cyclegan_course.toys.cycle import centres, held_out
@@ -43,6 +45,22 @@ def _share_right_cases() -> list[tuple]:
     ]
 
 
+def _share_right_drawn(rng: np.random.Generator) -> list[tuple]:
+    cases = []
+    for clumps in rng.integers(3, 8, 3).tolist():
+        angles = 2 * math.pi * (torch.arange(clumps) + rng.random()) / clumps
+        ring = torch.stack([angles.cos(), angles.sin()], dim=1)
+        centres_B = ring * uniform(rng, 1, 2.5, clumps, 1)
+        points = 2 * normal(rng, int(rng.integers(30, 60)), 2)
+        near, next_near = torch.cdist(points, centres_B).topk(2, largest=False).values.T
+        points = points[next_near - near > 0.1]  # no ties, which rounding would decide
+        nearest = torch.cdist(points, centres_B).argmin(dim=1)
+        other = torch.from_numpy(rng.integers(0, clumps, len(points)))
+        is_other = uniform(rng, 0, 1, len(points)) < rng.uniform(0.2, 0.8)
+        cases.append((points, centres_B, torch.where(is_other, other, nearest)))
+    return cases
+
+
 def _any_clump_will_do(fake_B, centres_B, clump):
     return (torch.cdist(fake_B, centres_B).min(dim=1).values < 1).float().mean().item()
 
@@ -70,6 +88,7 @@ register(
         title="share of right correspondences",
         reference=share_right,
         cases=_share_right_cases,
+        drawn_cases=_share_right_drawn,
         hints=(
             "torch.cdist(fake_B, centres_B) gives the distance of every point to every centre.",
             "Row i holds the distances of point i. argmin(dim=1) gives the nearest centre's "
@@ -136,6 +155,10 @@ def _pair_of_generators_cases() -> list[tuple]:
         (Line(2.0, 1.0), Line(0.5), torch.tensor([0.0, 1.0]), torch.tensor([2.0, 5.0])),
         (Line(-0.7, 0.2), Line(0.9, 0.3), pictures[0], pictures[1]),
     ]
+
+
+def _pair_of_generators_drawn(rng: np.random.Generator) -> list[tuple]:
+    return [(line(rng), line(rng), *two_batches(rng)) for _ in range(3)]
 
 
 def _with_gradients(kind: str) -> Callable[..., Any]:
@@ -224,6 +247,7 @@ register(
         title="cycle-consistency loss",
         reference=cycle_losses,
         cases=_pair_of_generators_cases,
+        drawn_cases=_pair_of_generators_drawn,
         run=_with_gradients("cycle"),
         hints=(
             "From A the way leads to B with G_AB, and back to A with G_BA.",
@@ -301,14 +325,15 @@ def wrong_pair() -> tuple[Callable, Callable]:
     return lambda a: 2 * a @ rotation, lambda b: b @ rotation.T / 2
 
 
-def _judge_pair(answer: Callable) -> Any:
+def _judge_pair(answer: Callable, each: int = 5, seed: int = 1) -> Any:
+    """What the pair does with points that follow from a seed, `each` of them in every clump."""
     pair = answer()
     if is_blank(pair):
         return pair
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(map(callable, pair)):
         raise TypeError("return two functions, first G_AB, then G_BA")
     G_AB, G_BA = pair
-    real_A, real_B, clump = held_out(each=5)
+    real_A, real_B, clump = held_out(each, seed)
     fake_B, fake_A = G_AB(real_A.clone()), G_BA(real_B.clone())
     if fake_B.shape != real_A.shape or fake_A.shape != real_B.shape:
         raise ValueError("each function has to return as many points (N, 2) as it is given")
@@ -319,7 +344,7 @@ def _judge_pair(answer: Callable) -> Any:
         "the cycle loss is 0": bool(max(back) < 1e-4),
         "points land on the ring of B": bool(to_centres.min(dim=1).values.max() < 0.9),
         "all six clumps are reached": len(nearest.unique()) == len(centres("B")),
-        "share of right points": share_right(fake_B, centres("B"), clump),
+        "points in a wrong clump": f"{(nearest != clump).sum()} of {len(clump)}",
     }
 
 
@@ -355,6 +380,7 @@ register(
         title="a wrong pair that costs nothing",
         reference=wrong_pair,
         cases=lambda: [()],
+        drawn_cases=lambda rng: [tuple(rng.integers([6, 2], [40, 10**6]).tolist())],
         run=_judge_pair,
         hints=(
             "The true pair is `lambda a: 2 * a` and `lambda b: b / 2`. What can you add that "
@@ -448,6 +474,7 @@ register(
         title="identity loss",
         reference=identity_losses,
         cases=_pair_of_generators_cases,
+        drawn_cases=_pair_of_generators_drawn,
         run=_with_gradients("idt"),
         hints=(
             "Which generator has A as its target? That one is given real_A.",
@@ -538,6 +565,14 @@ def _objective_cases() -> list[tuple]:
     ]
 
 
+def _objective_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(low: float, high: float) -> tuple:
+        weights = float(rng.uniform(low, high)), float(rng.uniform(0.2, 0.8))
+        return (four_lines(rng), *two_batches(rng), *weights)
+
+    return [case(2, 4), case(5, 12)]
+
+
 def _run_objective(answer: Callable, model: nn.Module, *inputs: Any) -> Any:
     terms = answer(model, *inputs)
     if is_blank(terms):
@@ -616,6 +651,7 @@ register(
         title="the generators' objective",
         reference=generator_objective,
         cases=_objective_cases,
+        drawn_cases=_objective_drawn,
         run=_run_objective,
         hints=(
             "Make six pictures first: fake_B and fake_A, then rec_A and rec_B from these two, and "

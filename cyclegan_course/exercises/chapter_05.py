@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cyclegan_course.cyclegan import CycleGAN, frozen
+from cyclegan_course.exercises.draws import four_lines, two_batches
 from cyclegan_course.exercises.registry import Exercise, Mistake, is_blank, register
 from cyclegan_course.exercises.stand_ins import FourLines, Line
 from cyclegan_course.losses import (
@@ -76,6 +78,11 @@ def generator_terms(
 
 def _generator_terms_cases() -> list[tuple]:
     return [(small_model(), *_pictures(), 10.0, 5.0), (small_model(), *_pictures(), 3.0, 2.0)]
+
+
+def _generator_terms_drawn(rng: np.random.Generator) -> list[tuple]:
+    weights = rng.uniform([2, 0.2], [12, 0.8], (2, 2)).tolist()
+    return [(four_lines(rng, colours=True), *two_batches(rng), *pair) for pair in weights]
 
 
 def _run_generator_terms(answer: Callable, model: CycleGAN, *inputs) -> dict | None:
@@ -154,6 +161,7 @@ register(
         title="the generators' six terms",
         reference=generator_terms,
         cases=_generator_terms_cases,
+        drawn_cases=_generator_terms_drawn,
         run=_run_generator_terms,
         hints=(
             "A name ends in the domain that its picture belongs to. Make six pictures first: "
@@ -246,6 +254,12 @@ def _discriminator_terms_cases() -> list[tuple]:
     return [(small_model(), real_A, real_B, fake_A, fake_B)]
 
 
+def _discriminator_terms_drawn(rng: np.random.Generator) -> list[tuple]:
+    (real_A, real_B), model = two_batches(rng), four_lines(rng, colours=True)
+    with torch.no_grad():
+        return [(model, real_A, real_B, model.G_BA(real_B), model.G_AB(real_A))]
+
+
 def _run_discriminator_terms(
     answer: Callable,
     model: CycleGAN,
@@ -320,6 +334,7 @@ register(
         title="the discriminators' two terms",
         reference=discriminator_terms,
         cases=_discriminator_terms_cases,
+        drawn_cases=_discriminator_terms_drawn,
         run=_run_discriminator_terms,
         hints=(
             "discriminator_loss(score_real, score_fake) takes scores, not pictures: give the "
@@ -400,6 +415,11 @@ def exchange(pictures: list[Tensor], fake: Tensor, size: int, generator: torch.G
 
 def _exchange_cases() -> list[tuple]:
     return [([], torch.arange(1.0, 601.0).reshape(-1, 1, 1, 1), size) for size in (4, 16)]
+
+
+def _exchange_drawn(rng: np.random.Generator) -> list[tuple]:
+    counts = rng.integers([1000, 3], [1500, 20], (2, 2)).tolist()
+    return [([], torch.arange(1.0, fakes + 1).reshape(-1, 1, 1, 1), size) for fakes, size in counts]
 
 
 def _run_exchange(answer: Callable, pictures: list, fakes: Tensor, size: int) -> dict:
@@ -514,6 +534,7 @@ register(
         title="the image pool",
         reference=exchange,
         cases=_exchange_cases,
+        drawn_cases=_exchange_drawn,
         run=_run_exchange,
         extra=_is_repeatable,
         hints=(
@@ -607,6 +628,10 @@ def training_step(
 
 def _training_step_cases() -> list[tuple]:
     return [(small_model(), *_pictures())]
+
+
+def _training_step_drawn(rng: np.random.Generator) -> list[tuple]:
+    return [(four_lines(rng, colours=True), *two_batches(rng))]
 
 
 def _run_training_step(
@@ -707,6 +732,7 @@ register(
         title="the training step",
         reference=training_step,
         cases=_training_step_cases,
+        drawn_cases=_training_step_drawn,
         run=_run_training_step,
         hints=(
             "Four parts, in the order of the list in the docstring. Each side needs three lines: "
@@ -801,12 +827,19 @@ def _lr_factor_cases() -> list[tuple]:
     return [(step, 200) for step in (0, 50, 100, 125, 150, 199, 200)] + [(60, 80)]
 
 
+def _lr_factor_drawn(rng: np.random.Generator) -> list[tuple]:
+    half = int(rng.integers(20, 400))
+    first, second = int(rng.integers(1, half)), int(rng.integers(half + 1, 2 * half - 1))
+    return [(first, 2 * half), (second, 2 * half), (second + 1, 2 * half), (2 * half, 2 * half)]
+
+
 register(
     Exercise(
         number="5.5",
         title="the schedule",
         reference=lr_factor,
         cases=_lr_factor_cases,
+        drawn_cases=_lr_factor_drawn,
         hints=(
             "Let p = step / steps. Which straight line is 1 at p = 0.5 and 0 at p = 1?",
             "The line is 2 * (1 - p). Before the middle it is above 1.",

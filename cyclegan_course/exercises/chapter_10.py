@@ -20,6 +20,11 @@ def _pictures(*shape: int, seed: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
+def _drawn(rng: np.random.Generator, *shape: int, most: float = 1.0) -> Tensor:
+    """Random numbers in [-most, most]."""
+    return torch.from_numpy(rng.uniform(-most, most, shape)).float()
+
+
 # 10.1 -----------------------------------------------------------------------------------------
 
 
@@ -57,6 +62,15 @@ def _fitted_curves_cases() -> list[tuple]:
         (0.6 * day + shift / 3, 0.5 * other**3 + shift, 5),
         (0.6 * other + brightness, 0.4 * day - 0.4 + shift, 9),
     ]
+
+
+def _fitted_curves_drawn(rng: np.random.Generator) -> list[tuple]:
+    def pictures() -> Tensor:  # each with a brightness of its own, all with the same cast
+        count, height, width = rng.integers([2, 5, 5], [4, 8, 8]).tolist()
+        brightness, cast = _drawn(rng, count, 1, 1, 1), _drawn(rng, 1, 3, 1, 1)
+        return 0.5 * _drawn(rng, count, 3, height, width) + 0.2 * (brightness + cast)
+
+    return [(pictures(), pictures(), int(rng.integers(3, 10))) for _ in range(3)]
 
 
 def _curves(function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -> Callable:
@@ -116,6 +130,7 @@ register(
         title="a tone curve without pairs",
         reference=fitted_curves,
         cases=_fitted_curves_cases,
+        drawn_cases=_fitted_curves_drawn,
         hints=(
             "Nothing may ask which picture belongs to which. The quantiles of a channel of the "
             "whole set: np.quantile(source[:, c].numpy(), shares).",
@@ -196,6 +211,15 @@ def _split_error_cases() -> list[tuple]:
     return [(truth + error, truth, 2), (*large, 4), (large[0] * 0.3, large[1] * 0.5, 2)]
 
 
+def _split_error_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(count: int, channels: int) -> tuple:
+        block, rows, columns = rng.integers(2, 5, size=3).tolist()
+        shape = count, channels, block * rows, block * columns
+        return _drawn(rng, *shape), _drawn(rng, *shape), block
+
+    return [case(1, 1), case(2, 3), case(3, 3)]
+
+
 def _total(error: Tensor) -> Tensor:
     return error.square().mean(dim=(1, 2, 3))
 
@@ -246,6 +270,7 @@ register(
         title="content and strokes",
         reference=split_error,
         cases=_split_error_cases,
+        drawn_cases=_split_error_drawn,
         hints=(
             "Subtract first. F.avg_pool2d(error, block) gives the mean of each square.",
             "Squares without their means: what they have lost is exactly the coarse part. So the "
@@ -333,6 +358,20 @@ def _scratch_mask_cases() -> list[tuple]:
     return [(ground, 3, 0.3), (noise, 5, 0.4), (_pictures(2, 3, 9, 14, seed=3), 3, 0.3)]
 
 
+def _scratch_mask_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(pictures: Tensor, side: int) -> tuple:
+        # Colours in whole 64ths and thresholds between the 192nds: no grey value is so close to
+        # the threshold that rounding could decide.
+        threshold = (int(rng.integers(50, 80)) + 0.5) / 192
+        return (pictures * 64).round() / 64, side, threshold
+
+    sky = _drawn(rng, 2, 3, 12, 11, most=0.15) + torch.linspace(-0.3, 0.3, 11)
+    column, row = rng.integers(3, 8, size=2).tolist()
+    sky[..., 3:9, column] += 0.5
+    sky[..., row, 2:] -= 0.5
+    return [case(sky, 5), case(_drawn(rng, 2, 3, 9, 13), 3), case(_drawn(rng, 1, 3, 8, 10), 5)]
+
+
 def _difference(pictures: Tensor, side: int, mode: str = "replicate") -> Tensor:
     """From the median of the window, with the edge treated in some way."""
     padded = F.pad(pictures, (side // 2,) * 4, mode=mode)
@@ -384,6 +423,7 @@ register(
         title="where the scratches are",
         reference=scratch_mask,
         cases=_scratch_mask_cases,
+        drawn_cases=_scratch_mask_drawn,
         hints=(
             "pictures.mean(dim=1, keepdim=True) is grey, (N, 1, H, W). Repeat its edge with "
             'F.pad(grey, (side // 2,) * 4, mode="replicate").',
@@ -462,6 +502,15 @@ def _make_consistent_cases() -> list[tuple]:
     ]
 
 
+def _make_consistent_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(k: int) -> tuple:
+        count, height, width = rng.integers([1, 2, 2], [3, 5, 5]).tolist()
+        fake = _drawn(rng, count, 3, k * height, k * width)
+        return fake, _drawn(rng, count, 3, height, width)
+
+    return [case(2), case(3), case(4)]
+
+
 def _enlarged(small: Tensor, k: int) -> Tensor:
     return small.repeat_interleave(k, dim=-2).repeat_interleave(k, dim=-1)
 
@@ -513,6 +562,7 @@ register(
         title="consistent with the small picture",
         reference=make_consistent,
         cases=_make_consistent_cases,
+        drawn_cases=_make_consistent_drawn,
         hints=(
             "How many times larger: k = fake.shape[-1] // small.shape[-1]. Reduced again: "
             "F.avg_pool2d(fake, k).",
@@ -593,24 +643,36 @@ def change_made(fake: Tensor, source: Tensor, truth: Tensor, region: Tensor) -> 
     return float(share), float(made[stays].square().mean().sqrt())
 
 
-def _change_made_cases() -> list[tuple]:
-    def case(strength: float, noise: float, seed: int) -> tuple:
-        source = _pictures(3, 3, 6, 8, seed=seed)
-        truth = source.clone()
-        truth[:2, :, 1:3, 1:4] = _pictures(2, 3, 2, 3, seed=seed + 1)  # no roof in the third
-        truth[:2, 2, 1, 1] = source[:2, 2, 1, 1]  # one channel may keep its value
-        truth[:, :, 4:, 5:] *= -0.5  # a tree
-        region = torch.zeros(3, 1, 6, 8, dtype=torch.bool)
-        region[:2, :, 1:3, 1:4] = True
-        fake = source + strength * (truth - source)
-        return fake + noise * _pictures(3, 3, 6, 8, seed=seed + 2), source, truth, region
+def _edited(strength: float, noise: float, seed: int) -> tuple[Tensor, ...]:
+    """Roofs repainted up to some strength, with noise: fake, source, truth and region."""
+    source = _pictures(3, 3, 6, 8, seed=seed)
+    truth = source.clone()
+    truth[:2, :, 1:3, 1:4] = _pictures(2, 3, 2, 3, seed=seed + 1)  # no roof in the third
+    truth[:2, 2, 1, 1] = source[:2, 2, 1, 1]  # one channel may keep its value
+    truth[:, :, 4:, 5:] *= -0.5  # a tree
+    region = torch.zeros(3, 1, 6, 8, dtype=torch.bool)
+    region[:2, :, 1:3, 1:4] = True
+    fake = source + strength * (truth - source)
+    return fake + noise * _pictures(3, 3, 6, 8, seed=seed + 2), source, truth, region
 
+
+def _change_made_cases() -> list[tuple]:
     # Halfway, and 0.1 too bright where nothing was asked.
     source = torch.zeros(1, 3, 2, 2)
     truth = torch.tensor([[0.8, 0.0], [0.0, -0.4]]).expand(1, 3, 2, 2).clone()
     fake = torch.tensor([[0.4, 0.1], [0.1, -0.2]]).expand(1, 3, 2, 2).clone()
     region = torch.tensor([[True, False], [False, True]]).reshape(1, 1, 2, 2)
-    return [(fake, source, truth, region), case(0.6, 0.2, 0), case(-0.2, 0.1, 10)]
+    return [(fake, source, truth, region), _edited(0.6, 0.2, 0), _edited(-0.2, 0.1, 10)]
+
+
+def _change_made_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(least: float, most: float) -> tuple:
+        strength, noise = rng.uniform([least, 0.1], [most, 0.3]).tolist()
+        places = tuple(rng.integers([6, 8]).tolist())  # the roof and the tree stand elsewhere
+        edited = _edited(strength, noise, seed=int(rng.integers(2**31)))
+        return tuple(each.roll(places, dims=(-2, -1)) for each in edited)
+
+    return [case(0.2, 0.8), case(-0.6, -0.1), case(0.8, 1.2)]
 
 
 def _share(fake, source, truth, region) -> float:
@@ -669,6 +731,7 @@ register(
         title="asked for, and not asked for",
         reference=change_made,
         cases=_change_made_cases,
+        drawn_cases=_change_made_drawn,
         hints=(
             "Two differences are enough: asked = truth - source, made = fake - source. Multiply "
             "by `region` and sum: what lies outside then counts 0.",

@@ -33,6 +33,13 @@ def _unit_range_cases() -> list[tuple]:
     ]
 
 
+def _unit_range_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(kind: type, *shape: int) -> tuple:  # darker than white
+        return (rng.integers(np.iinfo(kind).max, size=shape, dtype=kind),)
+
+    return [case(np.uint16, 7), case(np.uint8, 3, 4), case(np.uint16, 2, 3, 3)]
+
+
 def _white(pixels: np.ndarray) -> int:
     return np.iinfo(pixels.dtype).max
 
@@ -52,6 +59,7 @@ register(
         title="8 and 16 bits to one range",
         reference=unit_range,
         cases=_unit_range_cases,
+        drawn_cases=_unit_range_drawn,
         hints=(
             "The type of the array says which number is white: look at pixels.dtype.",
             "np.iinfo(pixels.dtype).max is 255 or 65535. Division makes 0 to 1 of it.",
@@ -125,6 +133,16 @@ def _over_white_cases() -> list[tuple]:
     ]  # fmt: skip
 
 
+def _over_white_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case() -> tuple:
+        height, width = rng.integers(3, 7, size=2).tolist()
+        alpha = rng.integers(256, size=(height, width), dtype=np.uint8)
+        alpha[0, 0], alpha[-1, -1] = 0, 255
+        return rng.integers(256, size=(height, width, 3), dtype=np.uint8), alpha
+
+    return [case(), case()]
+
+
 def _blend(change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable:
     """A wrong answer from what it computes with floats: rgb, and the share of the picture."""
 
@@ -160,6 +178,7 @@ register(
         title="transparent parts over white",
         reference=over_white,
         cases=_over_white_cases,
+        drawn_cases=_over_white_drawn,
         hints=(
             "Each pixel is a mixture of its own colour and of white. Alpha says how much of each.",
             "share = alpha[..., None] / 255 has the shape (H, W, 1), so it multiplies all three "
@@ -255,6 +274,20 @@ def _near_duplicates_cases() -> list[tuple]:
     ]
 
 
+def _near_duplicates_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case() -> tuple:
+        side, strangers = rng.integers([5, 1], [9, 4]).tolist()
+        first, second = rng.random((2, side, side))
+        relatives = [first, rng.uniform(0.2, 0.5) * first + 0.5, 1 - first, first[::-1]]
+        mirrored = [second, second[:, ::-1]]
+        faint = 0.9 + 0.05 * rng.random((2, side, side))  # alike only in their brightness
+        strong = 20 * rng.random((strangers, side, side))
+        # In any order, as the pairs would be the same for all seeds otherwise.
+        return (rng.permutation(np.stack([*relatives, *mirrored, *faint, *strong])),)
+
+    return [case(), case()]
+
+
 def _pairs(similar: np.ndarray, keep: Callable[[int, int], bool] = lambda i, j: i < j) -> list:
     return [(int(i), int(j)) for i, j in np.argwhere(similar) if keep(i, j)]
 
@@ -283,6 +316,7 @@ register(
         title="near-duplicates",
         reference=near_duplicates,
         cases=_near_duplicates_cases,
+        drawn_cases=_near_duplicates_drawn,
         hints=(
             "Make one row of numbers of each thumbnail. Two rows are alike if they point in the "
             "same direction after their mean has been taken away.",
@@ -383,6 +417,17 @@ def _at_own_size_cases() -> list[tuple]:
     return [(Halving(), torch.rand(shape, generator=generator) * 2 - 1, 4) for shape in shapes]
 
 
+def _at_own_size_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(multiple: int, *missing: int) -> tuple:
+        count, *blocks = rng.integers([1, 2, 2], [3, 4, 4]).tolist()
+        sides = [multiple * n - less for n, less in zip(blocks, missing, strict=True)]
+        x = torch.from_numpy(rng.uniform(-1, 1, (count, 3, *sides))).float()
+        return Halving(), x, multiple
+
+    few, many, most = rng.integers([1, 2, 4], [4, 4, 8]).tolist()
+    return [case(4, 0, few), case(4, many, 3), case(4, many, 0), case(8, few, most)]
+
+
 def _extended(
     mode: str = "replicate", before: float = 0.5, crop: str = "same", always: bool = False
 ) -> Callable:
@@ -428,6 +473,7 @@ register(
         title="any size in, the same size out",
         reference=at_own_size,
         cases=_at_own_size_cases,
+        drawn_cases=_at_own_size_drawn,
         hints=(
             "How many rows are missing up to the next multiple? -height % multiple says it, and "
             "is 0 where none is.",
@@ -515,6 +561,16 @@ def _blend_weights_cases() -> list[tuple]:
     return [((0, 2), 4, 6), ((0, 3, 5), 5, 10), ((0,), 3, 3), ((0, 6), 8, 14)]
 
 
+def _blend_weights_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(tiles: int) -> tuple:
+        tile = int(rng.integers(5, 10))
+        steps = rng.integers(2, tile - 1, size=tiles - 1)  # so at least two places overlap
+        starts = (0, *steps.cumsum().tolist())
+        return starts, tile, starts[-1] + tile
+
+    return [case(2), case(3), case(4)]
+
+
 def _tent(starts: Sequence[int], tile: int, length: int, first: int = 1) -> np.ndarray:
     inside = np.arange(length) - np.asarray(starts)[:, None]
     within = (inside >= 0) & (inside < tile)
@@ -553,6 +609,7 @@ register(
         title="weights of overlapping tiles",
         reference=blend_weights,
         cases=_blend_weights_cases,
+        drawn_cases=_blend_weights_drawn,
         hints=(
             "Begin with one tile: inside = places - start counts 0, 1, 2, ... from its first "
             "place on.",
@@ -640,6 +697,16 @@ def _merge_statistics_cases() -> list[tuple]:
     ]
 
 
+def _merge_statistics_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(tiles: int) -> tuple:
+        shape = tiles, int(rng.integers(2, 5))
+        counts = rng.permutation(np.arange(1, 30))[:tiles]
+        numbers = counts, rng.normal(size=shape), rng.uniform(0.1, 0.8, shape)
+        return tuple(torch.from_numpy(each).float() for each in numbers)
+
+    return [case(2), case(4), case(7)]
+
+
 def _merged(change: Callable) -> Callable:
     """A wrong answer from (share, means, variances, right mean, counts)."""
 
@@ -656,6 +723,7 @@ register(
         title="statistics of a picture from its tiles",
         reference=merge_statistics,
         cases=_merge_statistics_cases,
+        drawn_cases=_merge_statistics_drawn,
         hints=(
             "The mean of the picture is the mean of the tiles' means, each weighted by its share "
             "of the pixels: counts / counts.sum().",

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -81,11 +82,24 @@ def in_turns(
     return seconds
 
 
+CLOCK = "the clock of a simulated machine"
+
+
 def _in_turns_cases() -> list[tuple]:
     return [
-        ({"old": 2.0, "new": 1.0}, "the clock of a simulated machine", 3, 1),
-        ({"one": 1.0, "two": 2.0, "three": 3.0}, "the clock of a simulated machine", 2, 2),
+        ({"old": 2.0, "new": 1.0}, CLOCK, 3, 1),
+        ({"one": 1.0, "two": 2.0, "three": 3.0}, CLOCK, 2, 2),
     ]
+
+
+def _in_turns_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(*names: str) -> tuple:
+        names = rng.permutation(names).tolist()
+        costs = {name: round(float(rng.uniform(0.5, 4)), 2) for name in names}
+        rounds, warm_up = rng.integers([2, 1], [6, 4]).tolist()
+        return costs, CLOCK, rounds, warm_up
+
+    return [case("old", "new"), case("one", "two", "three")]
 
 
 def _run_in_turns(
@@ -95,7 +109,9 @@ def _run_in_turns(
     found = answer(machine.functions, machine.clock, rounds, warm_up)
     if is_blank(found):
         return found
-    return {"seconds": found, "order of the calls": " ".join(machine.called)}
+    first = warm_up * len(costs)  # calls, in any order: only how many there are of each is asked
+    order = [*sorted(machine.called[:first]), *machine.called[first:]]
+    return {"seconds": found, "order of the calls": " ".join(order)}
 
 
 def _warmed(functions, warm_up):
@@ -169,6 +185,7 @@ register(
         title="measure in turns",
         reference=in_turns,
         cases=_in_turns_cases,
+        drawn_cases=_in_turns_drawn,
         run=_run_in_turns,
         hints=(
             "There are two loops, one after the other: first the warm-up of every function, then "
@@ -258,6 +275,17 @@ def _amdahl_cases() -> list[tuple]:
     ]
 
 
+def _amdahl_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(faster: int, factor: float | None = None) -> tuple:
+        """So many parts become faster, the first by a factor if one is given."""
+        names = rng.permutation(["convolutions", "norm", "loss", "data", "rest"]).tolist()
+        shares = dict(zip(names, rng.dirichlet([4.0] * len(names)).tolist(), strict=True))
+        speed_ups = dict(zip(names, rng.uniform(1.5, 8, size=faster).tolist(), strict=False))
+        return shares, speed_ups if factor is None else speed_ups | {names[0]: factor}
+
+    return [case(1), case(2), case(3), case(2, float("inf")), case(1, 1.0)]
+
+
 def _after(shares, speed_ups):
     return 1 / amdahl(shares, speed_ups)
 
@@ -299,6 +327,7 @@ register(
         title="Amdahl's law",
         reference=amdahl,
         cases=_amdahl_cases,
+        drawn_cases=_amdahl_drawn,
         hints=(
             "Let the whole take 1 second. How long does each part take afterwards? Add these "
             "times up.",
@@ -398,13 +427,13 @@ def _small_generator() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 3, kernel_size=3, padding=1), nn.InstanceNorm2d(3), nn.Tanh())
 
 
-def small_model() -> CycleGAN:
+def small_model(seed: int = 1) -> CycleGAN:
     """Generators of one convolution with a norm, large weights, and no discriminators to speak of.
 
     The norm treats each picture alone, and the padding sees its border, as in the real ones.
     """
     model = CycleGAN(_small_generator, nn.Identity)
-    init_weights(model, std=0.5, generator=torch.Generator().manual_seed(1))
+    init_weights(model, std=0.5, generator=torch.Generator().manual_seed(seed))
     return model
 
 
@@ -418,6 +447,19 @@ def _four_calls_cases() -> list[tuple]:
     ]
 
 
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**31))
+
+
+def _four_calls_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(count: int) -> tuple:
+        shape = count, 3, *rng.integers(4, 7, size=2).tolist()
+        pictures = (_noise(*shape, seed=_seed(rng)) for _ in "AB")
+        return small_model(_seed(rng)), *pictures
+
+    return [case(1), case(int(rng.integers(2, 5)))]
+
+
 def _run_four_calls(
     answer: Callable, model: CycleGAN, real_A: Tensor, real_B: Tensor
 ) -> dict | None:
@@ -428,8 +470,9 @@ def _run_four_calls(
     if is_blank(found):
         return found
     pictures = {name: found[name] for name in sorted(found)}
-    # Each picture gets a weight of its own, so that a gradient that is cut somewhere shows.
-    sum(i * picture.square().sum() for i, picture in enumerate(pictures.values(), 1)).backward()
+    # Each picture gets a weight of its own, so that a gradient that is cut somewhere shows. The
+    # mean keeps them small: the gradients of biases before a norm are nothing but rounding.
+    sum(i * picture.square().mean() for i, picture in enumerate(pictures.values(), 1)).backward()
     return {
         "pictures": pictures,
         "calls of generators": "four or fewer" if len(calls) <= 4 else str(len(calls)),
@@ -503,6 +546,7 @@ register(
         title="four calls for six pictures",
         reference=four_calls,
         cases=_four_calls_cases,
+        drawn_cases=_four_calls_drawn,
         run=_run_four_calls,
         hints=(
             "Which pictures go through G_AB before anything else is known? real_A becomes fake_B, "
@@ -580,10 +624,10 @@ def judged(D: nn.Module, pictures: Tensor) -> Tensor:
     return functional_call(D, fixed, (pictures,))
 
 
-def small_judge() -> nn.Module:
+def small_judge(seed: int = 2) -> nn.Module:
     """Two convolutions with biases, at first as PyTorch draws them from a fixed seed."""
     D = nn.Sequential(nn.Conv2d(3, 2, 3), nn.LeakyReLU(0.2), nn.Conv2d(2, 1, 2))
-    init_weights(D, std=0.5, generator=torch.Generator().manual_seed(2))
+    init_weights(D, std=0.5, generator=torch.Generator().manual_seed(seed))
     nn.init.constant_(D[0].bias, 0.2)
     nn.init.constant_(D[2].bias, -0.3)
     return D
@@ -591,6 +635,13 @@ def small_judge() -> nn.Module:
 
 def _judged_cases() -> list[tuple]:
     return [(small_judge(), _noise(2, 3, 5, 5, seed=3))]
+
+
+def _judged_drawn(rng: np.random.Generator) -> list[tuple]:
+    return [
+        (small_judge(_seed(rng)), _noise(count, 3, height, width, seed=_seed(rng)))
+        for count, height, width in rng.integers([1, 4, 4], [4, 8, 8], size=(3, 3)).tolist()
+    ]
 
 
 def _run_judged(answer: Callable, D: nn.Module, pictures: Tensor) -> dict | None:
@@ -650,6 +701,7 @@ register(
         title="a judge that does not learn",
         reference=judged,
         cases=_judged_cases,
+        drawn_cases=_judged_drawn,
         run=_run_judged,
         hints=(
             "A gradient stops where a tensor is detached. Which tensors should it not reach: the "
@@ -736,19 +788,35 @@ def pool_step(pictures: Tensor, count: Tensor, fake: Tensor, coin: Tensor, where
     return torch.where(swapped, old, fake)
 
 
+def _empty_pool(size: int) -> tuple[Tensor, Tensor]:
+    """Its pictures, of one pixel, and their number."""
+    return torch.zeros(size, 1, 1, 1), torch.zeros((), dtype=torch.int64)
+
+
 def _pool_cases() -> list[tuple]:
     fakes = torch.arange(1.0, 13.0).reshape(-1, 1, 1, 1)
     generator = torch.Generator().manual_seed(4)
     return [
         (
-            torch.zeros(size, 1, 1, 1),
-            torch.zeros((), dtype=torch.int64),
+            *_empty_pool(size),
             fakes.clone(),
             torch.rand(len(fakes), generator=generator),
             torch.rand(len(fakes), generator=generator),
         )
         for size in (3, 5)
     ]
+
+
+def _pool_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(size: int) -> tuple:
+        count = 4 * size
+        fakes = rng.uniform(-1, 1, (count, 1, 1, 1))
+        # Inside the places, not at their ends, where rounding could decide.
+        wheres = (rng.integers(size, size=count) + rng.uniform(0.1, 0.9, count)) / size
+        drawn = fakes, rng.random(count), wheres
+        return *_empty_pool(size), *(torch.from_numpy(each).float() for each in drawn)
+
+    return [case(size) for size in rng.permutation([2, 3, 4, 5, 6])[:3].tolist()]
 
 
 def _run_pool(
@@ -833,6 +901,7 @@ register(
         title="the pool without a question",
         reference=pool_step,
         cases=_pool_cases,
+        drawn_cases=_pool_drawn,
         run=_run_pool,
         changes_inputs=True,
         hints=(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,15 +56,21 @@ class SmallCUT(CUT):
         return "a small CUT"
 
 
-def _pictures() -> tuple[Tensor, Tensor]:
-    """Two pictures of two rows and three columns: real_A and real_B, each (1, 3, 2, 3)."""
-    generator = torch.Generator().manual_seed(13)
-    real_A, real_B = torch.rand(2, 1, 3, 2, 3, generator=generator) * 1.8 - 0.9
+def _pictures(count: int = 1, seed: int = 13) -> tuple[Tensor, Tensor]:
+    """Pictures of two rows and three columns: real_A and real_B, each (count, 3, 2, 3)."""
+    generator = torch.Generator().manual_seed(seed)
+    real_A, real_B = torch.rand(2, count, 3, 2, 3, generator=generator) * 1.8 - 0.9
     return real_A, real_B
 
 
 def _positions() -> list[Tensor]:
     return [torch.tensor(places) for places in ([4, 0, 3], [1, 5, 2, 0], [2, 3, 5])]
+
+
+def _drawn(rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """real_A, real_B and positions."""
+    positions = [torch.tensor(rng.permutation(6)[:size].tolist()) for size in (3, 4, 3)]
+    return *_pictures(count, seed=int(rng.integers(2**31))), positions
 
 
 def _gradient(net: nn.Module) -> Tensor:
@@ -100,6 +107,16 @@ def _patches_at_cases() -> list[tuple]:
     ]
 
 
+def _patches_at_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(count: int) -> tuple:
+        channels, height, width = rng.integers([2, 2, 3], [5, 5, 6]).tolist()
+        features = torch.from_numpy(rng.random((count, channels, height, width))).float()
+        places = rng.permutation(height * width)[: int(rng.integers(4, 7))]
+        return features, torch.tensor(places.tolist())
+
+    return [case(1), case(2), case(3)]
+
+
 def _columns_first(features, positions):
     return patches_at(features.transpose(2, 3), positions)
 
@@ -124,6 +141,7 @@ register(
         title="patches of a map",
         reference=patches_at,
         cases=_patches_at_cases,
+        drawn_cases=_patches_at_drawn,
         hints=(
             "Lay the map out first, row after row: features.flatten(2) is (N, C, h * w).",
             "An index in the last dimension picks the places: [:, :, positions] gives (N, C, S).",
@@ -201,6 +219,15 @@ def _patch_nce_cases() -> list[tuple]:
     return [(query, key, 0.5), (*wide, 0.07)]
 
 
+def _patch_nce_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(count: int) -> tuple:
+        shape = 2, count, *rng.integers([3, 3], [8, 6]).tolist()
+        features = torch.from_numpy(rng.normal(size=shape)).float()
+        return *F.normalize(features, dim=-1), float(rng.uniform(0.07, 0.5))
+
+    return [case(1), case(2), case(3)]
+
+
 def _run_patch_nce(answer: Callable, query: Tensor, key: Tensor, temperature: float):
     raw = query.clone().requires_grad_()
     # As in training: of length 1 after the normalising, so an answer may normalise once more.
@@ -256,6 +283,7 @@ register(
         title="PatchNCE",
         reference=patch_nce_loss,
         cases=_patch_nce_cases,
+        drawn_cases=_patch_nce_drawn,
         run=_run_patch_nce,
         hints=(
             "Every query against every key of its own picture: query @ key.transpose(1, 2) is "
@@ -376,6 +404,14 @@ def _nce_between_cases() -> list[tuple]:
     return [(SmallCUT(), _pictures()[0], _positions(), 0.2)]
 
 
+def _nce_between_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(count: int) -> tuple:
+        real, _, positions = _drawn(rng, count)
+        return SmallCUT(), real, positions, float(rng.uniform(0.1, 0.4))
+
+    return [case(1), case(2)]
+
+
 def _run_nce_between(
     answer: Callable, model: CUT, real: Tensor, positions: list[Tensor], temperature: float
 ):
@@ -443,6 +479,7 @@ register(
         title="which side learns",
         reference=nce_between,
         cases=_nce_between_cases,
+        drawn_cases=_nce_between_drawn,
         run=_run_nce_between,
         hints=(
             "Write one line for the queries, from `made`, and the same line for the keys, from "
@@ -572,6 +609,14 @@ def _cut_terms_cases() -> list[tuple]:
     ]
 
 
+def _cut_terms_drawn(rng: np.random.Generator) -> list[tuple]:
+    def case(count: int) -> tuple:
+        weights = rng.uniform([1.5, 0.3], [4.0, 0.8]).tolist()
+        return SmallCUT(), *_drawn(rng, count), *weights
+
+    return [case(1), case(2)]
+
+
 def _run_cut_terms(answer: Callable, model: CUT, *inputs):
     found = answer(model, *inputs)
     if is_blank(found):
@@ -617,6 +662,7 @@ register(
         title="the terms of CUT",
         reference=cut_terms,
         cases=_cut_terms_cases,
+        drawn_cases=_cut_terms_drawn,
         run=_run_cut_terms,
         hints=(
             "One generator makes two pictures: fake_B from real_A, and idt_B from real_B. Only "
@@ -742,6 +788,12 @@ def _least_changes_cases() -> list[tuple]:
     return [*shares, (0.0, 0.0), (1.0, 0.4), (0.0, 1.0)]
 
 
+def _least_changes_drawn(rng: np.random.Generator) -> list[tuple]:
+    (low, high), *more = np.sort(rng.uniform(0.05, 0.95, (3, 2))).tolist()
+    (least, some), (same, _) = more
+    return [(low, high), (high, low), (some, least), (same, same), (0.0, some), (1.0, least)]
+
+
 def _share(part: float, whole: float) -> float:
     return part / whole if whole > 0 else 0.0
 
@@ -759,6 +811,7 @@ register(
         title="what balance demands",
         reference=least_changes,
         cases=_least_changes_cases,
+        drawn_cases=_least_changes_drawn,
         hints=(
             "Think of 100 pictures of A, p_A = 0.2 and p_B = 0.6. How many show the feature, how "
             "many should, and how many are there to be changed?",
