@@ -37,7 +37,7 @@ def stored_runs(file: Path) -> set[tuple[str, str]]:
 def append(file: Path, rows: list[dict]) -> None:
     """Add rows to a table; numbers with four digits."""
     with file.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, rows[0])
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
         if stream.tell() == 0:
             writer.writeheader()
         for row in rows:

@@ -269,7 +269,9 @@ def run_piece(name: str, device: str, shape: Shape, limit: float) -> dict:
     command = [sys.executable, __file__, "--device", device, "--piece", name]
     command += ["--shape", json.dumps(asdict(shape))]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, limit))
+        done = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", timeout=max(1.0, limit)
+        )
         return json.loads(done.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired:
         return {"good": False, "says": f"took longer than {limit:.0f} s"}
@@ -285,7 +287,12 @@ def run_tests(out: Path, limit: float) -> dict:
     command = [sys.executable, str(Path(__file__).resolve()), "--tests"]
     try:
         done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=max(1.0, limit)
+            command,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=max(1.0, limit),
         )
     except subprocess.TimeoutExpired as error:
         write_text(str(error.stdout), out / "tests.txt")

@@ -96,7 +96,7 @@ def store(folder: Path, training: str, seed: int, model: CycleGAN, seconds: floa
 def add(file: Path, rows: Rows) -> None:
     """Append rows to a table; the first ones bring its head."""
     with file.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
         if stream.tell() == 0:
             writer.writeheader()
         for row in rows:

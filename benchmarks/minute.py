@@ -99,7 +99,7 @@ def main() -> None:
     rows = run()
     file = Path(__file__).with_suffix(".csv")
     with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, rows[0].keys())
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     print(f"{environment.machine()}, torch {torch.__version__}")

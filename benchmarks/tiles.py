@@ -141,7 +141,7 @@ def read() -> list[Row]:
     """What was measured before."""
     if not CSV.exists():
         return []
-    with CSV.open(newline="") as file:
+    with CSV.open(newline="", encoding="utf-8") as file:
         return [
             Row(**{f.name: f.type(line[f.name]) for f in fields(Row)})
             for line in csv.DictReader(file)

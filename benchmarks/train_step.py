@@ -327,7 +327,9 @@ def run_job(job: Job, limit: float) -> dict:
     """Carry out a measurement in a new process; {"error": sentence} if it fails or takes longer."""
     command = [sys.executable, str(Path(__file__).resolve()), "--job", json.dumps(asdict(job))]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, limit))
+        done = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", timeout=max(1.0, limit)
+        )
     except subprocess.TimeoutExpired:
         return {"error": f"took longer than {limit:.0f} s"}
     if done.returncode:

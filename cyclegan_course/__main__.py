@@ -9,5 +9,5 @@ except KeyboardInterrupt:  # the import takes seconds
     sys.exit(130)
 
 if int(os.environ.get("RANK", "0")) > 0:  # the first process speaks for all; errors are on stderr
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 sys.exit(main())

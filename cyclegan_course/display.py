@@ -1,6 +1,7 @@
 """Showing things in a notebook, with words for those who do not see them, and in a plain script."""
 
 import base64
+import sys
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,12 @@ def on_load(script: str) -> str:
     return escape(f"(function () {{{script}}}).call(this)")
 
 
+def print_anywhere(text: str) -> None:
+    """Print; what the console cannot write, such as ✓ in code page 1252, becomes an escape."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
 def publish(
     text: str,
     *,
@@ -72,7 +79,7 @@ def publish(
 ) -> None:
     """Show one output; in a plain script its text is printed."""
     if not in_notebook():
-        print(text)
+        print_anywhere(text)
         return
     from IPython.display import display
 

@@ -48,10 +48,10 @@ def _cgroup_quota(cgroup: Path) -> float | None:
     """Processors allowed by the control group, None without a limit."""
     try:
         if (cgroup / "cpu.max").exists():
-            quota, period = (cgroup / "cpu.max").read_text().split()
+            quota, period = (cgroup / "cpu.max").read_text(encoding="utf-8").split()
         else:
-            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text()
-            period = (cgroup / "cpu/cpu.cfs_period_us").read_text()
+            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text(encoding="utf-8")
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text(encoding="utf-8")
         return float(quota) / float(period) if float(quota) > 0 else None
     except (OSError, ValueError):  # no control group, or "max"
         return None
@@ -84,7 +84,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         flags = Path("/proc/cpuinfo")
-        return flags.exists() and "avx512_bf16" in flags.read_text()
+        return flags.exists() and "avx512_bf16" in flags.read_text(encoding="utf-8")
     return False
 
 
@@ -109,7 +109,7 @@ def total_memory() -> int | None:
     sizes = []
     for file in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
-            sizes.append(int((Path("/sys/fs/cgroup") / file).read_text()))
+            sizes.append(int((Path("/sys/fs/cgroup") / file).read_text(encoding="utf-8")))
         except (OSError, ValueError):
             continue
     with contextlib.suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf

@@ -157,7 +157,7 @@ def refuse_local_paths(path: Path, notebook: NotebookNode) -> None:
 def peak_memory(kernel_manager) -> float | None:
     """Largest resident memory of the kernel so far in GiB, where Linux tells; otherwise None."""
     try:
-        status = Path(f"/proc/{kernel_manager.provisioner.pid}/status").read_text()
+        status = Path(f"/proc/{kernel_manager.provisioner.pid}/status").read_text(encoding="utf-8")
         return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
     except (AttributeError, OSError, TypeError):
         return None

@@ -64,7 +64,7 @@ def ship(run: Path) -> None:
     if len(cards) != 1:
         raise SystemExit(f"{run} holds no finished generator; is its training over?")
     card_file = cards[0]
-    card = json.loads(card_file.read_text())
+    card = json.loads(card_file.read_text(encoding="utf-8"))
     config = replace(load_config(run), data=card["trained"]["config"]["data"])
     card["trained"]["command"] = command_for(config)
     card |= FACTS.get(card["name"], {})
@@ -81,7 +81,7 @@ def measure(name: str, data: str | None, count: int, size: int) -> None:
     found = compare([name], data, count, size)
     protocol = {key: found.protocol[key] for key in ("data", "resize", "features", "intervals")}
     card_file = WEIGHTS / f"{name}.json"
-    card = json.loads(card_file.read_text())
+    card = json.loads(card_file.read_text(encoding="utf-8"))
     card["result"] = {
         "command": f"cyclegan-course evaluate {name} --count {count} --size {size}"
         + (f" --data {Path(data).name}" if data else ""),
@@ -96,7 +96,10 @@ def measure(name: str, data: str | None, count: int, size: int) -> None:
 
 def update_readme() -> None:
     """Write the table of all cards between the markers of data/README.md."""
-    cards = [json.loads((WEIGHTS / f"{name}.json").read_text()) for name in ordered_names()]
+    cards = [
+        json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ordered_names()
+    ]
     rows = [row_from_dict(row) for card in cards for row in card["result"]["rows"]]
     trained = ["| name | trained with | steps | minutes | machine |", "|---|---|---:|---:|---|"]
     for card in cards:

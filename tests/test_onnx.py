@@ -240,6 +240,7 @@ def test_the_translator_alone_needs_neither_torch_nor_the_course(small, tmp_path
             [*command, str(tmp_path / name), str(tmp_path / "result.png")],
             capture_output=True,
             text=True,
+            encoding="utf-8",
         )
         assert done.returncode == status, done.stderr
     assert done.stderr.strip().endswith("check the name.")

@@ -113,7 +113,7 @@ def training(config, folder):
 
     def add(folder, state, config, *, best=False):
         file = real(folder, state, config, best=best)
-        with open(folder / "written", "a") as log:
+        with open(folder / "written", "a", encoding="utf-8") as log:
             log.write(f"{state.step}\n")
         return file
 

@@ -127,6 +127,7 @@ def test_another_process_draws_the_same_pictures():
         [sys.executable, "-c", code, os.path.dirname(__file__)],
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=True,
         env={**os.environ, "PYTHONHASHSEED": "123"},
     )

@@ -24,8 +24,8 @@ PANELS = {
     "generators: cycle and identity": {
         "cycle_A": (BLUE, "-"),
         "cycle_B": (ORANGE, "--"),
-        "idt_B": (GREEN, "-"),
-        "idt_A": (PURPLE, "--"),
+        "idt_B": (GREEN, "-."),
+        "idt_A": (PURPLE, ":"),
         "nce_A": (BLUE, "-"),
         "nce_B": (GREEN, "-"),
     },
@@ -203,7 +203,7 @@ def _rows(source: Sequence[dict] | str | os.PathLike, what: str) -> list[dict]:
 
 def _read_rows(file: Path) -> list[dict[str, float]]:
     try:
-        with file.open(newline="") as stream:
+        with file.open(newline="", encoding="utf-8") as stream:
             return [{key: float(row[key]) for key in row} for row in csv.DictReader(stream)]
     except OSError as error:
         raise CourseError(

@@ -81,7 +81,8 @@ def _torchrun(folder: Path, processes: int) -> subprocess.Popen:
         [*torchrun, "-m", "cyclegan_course", "train", "--resume", str(folder)],
         env={"OMP_NUM_THREADS": str(threads)}
         | os.environ
-        | {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SAVING_TIME)},
+        # On Windows a pipe else gets the system's code page; it is read as UTF-8 here.
+        | {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SAVING_TIME), "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

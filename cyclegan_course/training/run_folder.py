@@ -181,7 +181,7 @@ def load_config(folder: Path) -> Config:
         CourseError: if there is none, or it cannot be read.
     """
     try:
-        return config_from_dict(json.loads((folder / "config.json").read_text()))
+        return config_from_dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise CourseError(
             f"{str(folder)!r} holds no run that can be read (no valid config.json)."

@@ -193,7 +193,7 @@ def _trace(net: AnySize):
     free = torch.export.Dim.DYNAMIC
     # An example with 1 in a free dimension, or with two equal ones, could be taken for a rule.
     example = torch.zeros(2, 3, 2 * net.smallest + 1, 3 * net.smallest - 1)
-    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere:
+    with warnings.catch_warnings(), open(os.devnull, "w", encoding="utf-8") as nowhere:
         warnings.simplefilter("ignore")  # about the exporter's own insides
         with contextlib.redirect_stdout(nowhere):
             program = torch.onnx.export(

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from cyclegan_course.display import bundle, in_notebook
+from cyclegan_course.display import bundle, in_notebook, print_anywhere
 from cyclegan_course.plots.pictures import Picture, jpeg_bytes, picture_array
 
 
@@ -38,7 +38,7 @@ class LivePicture:
             image = image.resize(size, Image.Resampling.NEAREST)
         text = f"{self.alt}, {caption}" if caption else self.alt
         if self._handle is None:
-            print(text)
+            print_anywhere(text)
             return
         parts = bundle(text, image=jpeg_bytes(image))
         self._handle.update(parts["data"], metadata=parts["metadata"], raw=True)
