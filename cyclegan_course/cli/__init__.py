@@ -1,6 +1,7 @@
 """The command line: one module a command, each with `add`, which describes its options."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -10,13 +11,14 @@ from cyclegan_course.cli import (
     download,
     evaluate,
     export,
+    grade,
     inspect,
     train,
     translate,
 )
 from cyclegan_course.errors import CourseError
 
-COMMANDS = (inspect, train, translate, evaluate, export, download, doctor)
+COMMANDS = (inspect, train, translate, evaluate, export, grade, download, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0; 1 if something failed; 130 if interrupted by Ctrl-C and 143 by SIGTERM (128 + the signal).
     """
+    _print_anything()
     options = make_parser().parse_args(arguments)
     environment.prepare_threads()
     try:
@@ -34,6 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("cyclegan-course: stopped.", file=sys.stderr)
         return 130
+
+
+def _print_anything() -> None:
+    """A letter that the console cannot write becomes an escape, and does not end the command.
+
+    Windows gives a program whose output goes to a file or a pipe the code page of the system.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cyclegan_course.exercises.draws import normal
 from cyclegan_course.exercises.registry import Exercise, Mistake, register
 from cyclegan_course.exercises.stand_ins import Line
 
@@ -48,7 +50,11 @@ class _CtrlC(KeyboardInterrupt):
 
 
 def _content(file: Path) -> str:
-    return file.read_text() if file.exists() else "nothing"
+    return file.read_text(encoding="utf-8") if file.exists() else "nothing"
+
+
+def _fill(path: Path, text: str) -> None:
+    Path(path).write_text(text, encoding="utf-8")
 
 
 def _run_write_whole(answer: Callable, name: str) -> dict:
@@ -56,16 +62,17 @@ def _run_write_whole(answer: Callable, name: str) -> dict:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place).resolve()
         file = folder / name
+        old, new = f"old {name}", f"new {name}"
         seen: dict[str, object] = {}
 
         def write_new(path: Path) -> None:
-            Path(path).write_text("new")
+            _fill(path, new)
             seen["meanwhile"], seen["inode"] = _content(file), Path(path).stat().st_ino
             seen["beside"] = folder in Path(path).resolve().parents
 
         answer(file, write_new)
         first = _content(file)
-        file.write_text("old")
+        _fill(file, old)
         answer(file, write_new)
         facts = {
             "the first file": first,
@@ -78,10 +85,10 @@ def _run_write_whole(answer: Callable, name: str) -> dict:
         for what, error in (("a full disk", _DiskFull(28, "disk full")), ("Ctrl-C", _CtrlC())):
 
             def write_half(path: Path, error: BaseException = error) -> None:
-                Path(path).write_text("ne")
+                _fill(path, new[: len(new) // 2])
                 raise error
 
-            file.write_text("old")
+            _fill(file, old)
             try:
                 answer(file, write_half)
                 told = False
@@ -96,18 +103,23 @@ def _run_write_whole(answer: Callable, name: str) -> dict:
     return facts
 
 
+def _drawn_file_names(rng: np.random.Generator) -> list[tuple]:
+    words, endings = ("step", "G_AB", "my run", "夜"), (".safetensors", ".png", ".tar.gz", "")
+    return [(f"{rng.choice(words)} {rng.integers(10**6)}{rng.choice(endings)}",) for _ in range(2)]
+
+
 def _two_writers(answer: Callable, file: Path) -> bool:
     """Whether a second writer, who comes while the first one writes, gets a name of its own."""
     paths: list[Path] = []
 
     def second(path: Path) -> None:
         paths.append(Path(path))
-        Path(path).write_text("second")
+        _fill(path, "second")
 
     def first(path: Path) -> None:
         paths.append(Path(path))
         answer(file, second)
-        Path(path).write_text("first")
+        _fill(path, "first")
 
     answer(file, first)
     return len(set(paths)) == 2
@@ -193,6 +205,7 @@ register(
         title="whole or not at all",
         reference=write_whole,
         cases=lambda: [("checkpoint.safetensors",)],
+        drawn_cases=_drawn_file_names,
         run=_run_write_whole,
         hints=(
             "Write under another name first, in the same folder. Only when the file is whole give "
@@ -326,6 +339,26 @@ class Training:
 '''
 
 
+@dataclass(frozen=True)
+class _Stop:
+    """A line to train, the step after which the training is stopped, and the last one."""
+
+    line: Line
+    stop: int = 3
+    end: int = 6
+
+    def __repr__(self) -> str:
+        return f"{self.line!r}, stopped after step {self.stop} of {self.end}"
+
+
+def _drawn_stops(rng: np.random.Generator) -> list[tuple]:
+    """The lines are steeper or flatter than the one they are trained to be, 2x + 1."""
+    return [
+        (_Stop(Line(*rng.uniform(-1, 1, 2).tolist()), stop, stop + int(rng.integers(2, 6))),)
+        for stop in rng.choice([1, 2, 4, 5, 6, 7, 8, 9], 2, replace=False).tolist()
+    ]
+
+
 def _go_on(training: Training, until: int) -> Tensor:
     """Train up to a step on what belongs to each step; return the weights, copied."""
     while training.step < until:
@@ -341,18 +374,18 @@ def _weights(training: Training) -> Tensor:
     return torch.stack([value.detach().clone() for value in training.model.parameters()])
 
 
-def _run_training(answer: Callable, model: nn.Module) -> dict | None:
-    """Stop after 3 steps, let the first one go on to 6, and make the same of what was packed."""
+def _run_training(answer: Callable, plan: _Stop) -> dict | None:
+    """Stop, let the first one go on to the end, and make the same of what was packed."""
 
     def begin(net: nn.Module) -> Training:
         return answer(net, torch.optim.Adam(net.parameters(), lr=0.1, betas=(0.5, 0.999)))
 
-    first = begin(model)
-    stopped = _go_on(first, 3)
+    first = begin(plan.line)
+    stopped = _go_on(first, plan.stop)
     packed = first.pack()
     if packed is None or packed is Ellipsis:
         return packed
-    whole = _go_on(first, 6)
+    whole = _go_on(first, plan.end)
     for name, value in packed.items():
         if not isinstance(value, Tensor):
             raise TypeError(f"{name!r} is a {type(value).__name__}; pack it as a torch.tensor")
@@ -362,7 +395,7 @@ def _run_training(answer: Callable, model: nn.Module) -> dict | None:
     return {
         "step it goes on with": step,
         "weights it goes on with": weights,
-        "weights after step 6": _go_on(second, 6),
+        f"weights after step {plan.end}": _go_on(second, plan.end),
         "without the stop": [stopped, whole],
     }
 
@@ -437,7 +470,8 @@ register(
         title="pack a training up",
         reference=Training,
         blanks=_TRAINING_BLANKS,
-        cases=lambda: [(Line(0.5, -0.3),)],
+        cases=lambda: [(_Stop(Line(0.5, -0.3)),)],
+        drawn_cases=_drawn_stops,
         run=_run_training,
         hints=(
             'Three things move: self.model.state_dict(), self.optimizer.state_dict()["state"] and '
@@ -569,6 +603,14 @@ def _run_numbers_of_step(answer: Callable, seed: int, step: int, count: int) -> 
         torch.set_rng_state(before[2])
 
 
+def _drawn_steps(rng: np.random.Generator) -> list[tuple]:
+    """Few numbers each: of many in single precision two could be equal by chance."""
+    return [
+        (int(rng.integers(100)), int(rng.integers(266_800)), int(rng.integers(4, 40)))
+        for _ in range(3)
+    ]
+
+
 def _from(make_seed: Callable) -> Callable:
     """`numbers_of_step` with another seed for the generator, made from seed and step."""
     return lambda seed, step, count: np.random.default_rng(make_seed(seed, step)).random(count)
@@ -590,6 +632,7 @@ register(
         title="random numbers of a step",
         reference=numbers_of_step,
         cases=lambda: [(0, 5, 3), (7, 1234, 200)],
+        drawn_cases=_drawn_steps,
         run=_run_numbers_of_step,
         hints=(
             "A generator that lives on between two steps has a state, which would have to be "
@@ -684,6 +727,14 @@ def _shared_gradient_cases() -> list[tuple]:
     ]
 
 
+def _drawn_shared_gradient_cases(rng: np.random.Generator) -> list[tuple]:
+    """In the second one the shares are larger than their number."""
+    few, many = (sorted(rng.choice(range(2, 7), 2, replace=False).tolist()) for _ in range(2))
+    return [
+        (normal(rng, processes * share, 2), processes) for processes, share in (few[::-1], many)
+    ]
+
+
 def _run_shared_gradient(answer: Callable, batch: Tensor, processes: int) -> dict | None:
     weight = torch.tensor([0.5, -1.0])
     seen: list[list[int]] = []
@@ -752,6 +803,7 @@ register(
         title="a gradient that is shared",
         reference=shared_gradient,
         cases=_shared_gradient_cases,
+        drawn_cases=_drawn_shared_gradient_cases,
         run=_run_shared_gradient,
         hints=(
             "Two parts. First cut the batch into as many equal shares as there are processes; "

@@ -4,14 +4,21 @@ and which stages of a run are worth keeping."""
 from bisect import bisect
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from cyclegan_course.exercises.draws import normal, uniform
 from cyclegan_course.exercises.registry import Exercise, Mistake, is_blank, register
 
 
 def _normal(*shape: int, seed: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _sizes(rng: np.random.Generator, low: int, high: int, count: int) -> list[int]:
+    """Different whole numbers from low to high, both included."""
+    return rng.choice(np.arange(low, high + 1), count, replace=False).tolist()
 
 
 # 7.1 ------------------------------------------------------------------------------------------
@@ -40,6 +47,17 @@ def _psnr_cases() -> list[tuple]:
         (255 * (truth + error).clamp(0, 1), 255 * truth.clamp(0, 1), 255.0),
         (0.3 * noise, torch.zeros_like(noise), 1.0),
     ]
+
+
+def _drawn_psnr_cases(rng: np.random.Generator) -> list[tuple]:
+    """Pictures of unlike quality, in ranges of which none is 1."""
+    cases = []
+    for data_range in (2.0, 255.0, round(rng.uniform(3, 99), 1)):
+        n, c, *sides = _sizes(rng, 2, 6, 4)
+        truth = uniform(rng, 0, data_range, n, c, *sides)
+        spread = uniform(rng, 0.03, 0.3, n, 1, 1, 1) * data_range
+        cases.append((truth + spread * normal(rng, *truth.shape), truth, data_range))
+    return cases
 
 
 def _mse(fake: Tensor, truth: Tensor) -> Tensor:
@@ -80,6 +98,7 @@ register(
         title="PSNR with a data range",
         reference=psnr,
         cases=_psnr_cases,
+        drawn_cases=_drawn_psnr_cases,
         hints=(
             "First the mean squared difference of each picture: .mean(dim=(1, 2, 3)) leaves the "
             "first dimension alone.",
@@ -154,11 +173,11 @@ def frechet_gaussians(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tens
     )
 
 
-def _frechet_cases() -> list[tuple]:
-    def covariance(seed: int, d: int) -> Tensor:
-        a = _normal(d, d, seed=seed)
-        return a @ a.T + 0.1 * torch.eye(d, dtype=torch.float64)
+def _covariance(root: Tensor) -> Tensor:
+    return root @ root.T + 0.1 * torch.eye(len(root), dtype=torch.float64)
 
+
+def _frechet_cases() -> list[tuple]:
     one = torch.tensor([1.0]).double(), torch.tensor([[4.0]]).double()
     other = torch.tensor([3.0]).double(), torch.tensor([[9.0]]).double()
     turned = torch.tensor([[2.0, 1.2], [1.2, 1.0]]).double()
@@ -167,8 +186,21 @@ def _frechet_cases() -> list[tuple]:
     return [
         (*one, *other),
         (torch.zeros(2).double(), turned, shift, upright),
-        (_normal(5, seed=1), covariance(2, 5), _normal(5, seed=3), covariance(4, 5)),
+        (
+            _normal(5, seed=1),
+            _covariance(_normal(5, 5, seed=2)),
+            _normal(5, seed=3),
+            _covariance(_normal(5, 5, seed=4)),
+        ),
     ]
+
+
+def _drawn_frechet_cases(rng: np.random.Generator) -> list[tuple]:
+    def gaussian(d: int) -> tuple[Tensor, Tensor]:
+        spread = rng.uniform(0.3, 2)
+        return normal(rng, d).double(), _covariance(spread * normal(rng, d, d).double())
+
+    return [(*gaussian(d), *gaussian(d)) for d in (1, *_sizes(rng, 2, 7, 2))]
 
 
 def _root(matrix: Tensor) -> Tensor:
@@ -228,6 +260,7 @@ register(
         title="the Fréchet distance of two normal distributions",
         reference=frechet_gaussians,
         cases=_frechet_cases,
+        drawn_cases=_drawn_frechet_cases,
         hints=(
             "Four parts: the squared distance of the means, two traces, and minus twice the trace "
             "of the root of the product.",
@@ -311,6 +344,17 @@ def _mmd_cases() -> list[tuple]:
     ]
 
 
+def _drawn_mmd_cases(rng: np.random.Generator) -> list[tuple]:
+    """In the last one both sets hold nearly the same vectors, so the result is below 0."""
+    cases = []
+    for spread, shift in ((1.0, rng.uniform(0.3, 1)), (rng.uniform(1.3, 2), 0.0)):
+        n, m, d = _sizes(rng, 3, 9, 3)
+        cases.append((normal(rng, n, d).double(), spread * normal(rng, m, d).double() + shift))
+    n, d = _sizes(rng, 2, 8, 2)
+    x = normal(rng, n, d).double()
+    return [*cases, (x, x.flip(0) + 0.01 * normal(rng, n, d).double())]
+
+
 def _mmd(x: Tensor, y: Tensor, **changed) -> Tensor:
     """`squared_mmd` with parts of it done in another way."""
     d = x.shape[1]
@@ -364,6 +408,7 @@ register(
         title="the kernel distance, without bias",
         reference=squared_mmd,
         cases=_mmd_cases,
+        drawn_cases=_drawn_mmd_cases,
         hints=(
             "Three matrices of kernel values: x with x (n, n), y with y (m, m), x with y (n, m). "
             "All pairs at once: (u @ v.T / d + 1) ** 3.",
@@ -446,7 +491,21 @@ def _matched_cases() -> list[tuple]:
         truth = _normal(12, 6, seed=seed).float()
         noise = _normal(12, 6, seed=seed + 10).float()
         gain, offset = (_normal(12, 1, seed=seed + s).float() for s in (20, 30))
-        cases.append(((truth + 0.9 * noise) * (0.3 + gain.abs()) + 2 * offset, truth + 1.0))
+        cases.append((_translated(truth, noise, gain, offset), truth + 1.0))
+    return cases
+
+
+def _translated(truth: Tensor, noise: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
+    return (truth + 0.9 * noise) * (0.3 + gain.abs()) + 2 * offset
+
+
+def _drawn_matched_cases(rng: np.random.Generator) -> list[tuple]:
+    """Of prime numbers of pictures: a share of 13 is none of 17, nor a plain fraction."""
+    cases = []
+    for n in rng.permutation([11, 13, 17, 19]).tolist():
+        truth, noise = normal(rng, 2, n, int(rng.integers(6, 11)))
+        fake = _translated(truth, noise, *normal(rng, 2, n, 1))
+        cases.append((fake, truth + float(rng.uniform(0.5, 1.5))))
     return cases
 
 
@@ -495,6 +554,7 @@ register(
         title="correspondence",
         reference=matched_share,
         cases=_matched_cases,
+        drawn_cases=_drawn_matched_cases,
         hints=(
             "rows.mean(dim=1, keepdim=True) is the mean of each picture. Subtract it, then divide "
             "by rows.norm(dim=1, keepdim=True).",
@@ -574,9 +634,29 @@ def _bootstrap_cases() -> list[tuple]:
     """Differences near -0.6 or near 1.4, of scores that differ more than that."""
     cases = []
     for count, seed in ((40, 0), (90, 1)):
-        sign = torch.tensor([-1.0, 1.0]).double().repeat(count // 2)
         scores_b = 22 + 1.3 * _normal(count, seed=seed)
-        cases.append((scores_b + 0.4 + sign + 0.05 * _normal(count, seed=seed + 5), scores_b, 4000))
+        apart = _two_heaps(0.05 * _normal(count, seed=seed + 5))
+        cases.append((scores_b + 0.4 + apart, scores_b, 4000))
+    return cases
+
+
+def _two_heaps(noise: Tensor) -> Tensor:
+    """Half of the numbers around -1, half around 1; an even number of them."""
+    return torch.tensor([-1.0, 1.0]).double().repeat(len(noise) // 2) + noise
+
+
+def _drawn_bootstrap_cases(rng: np.random.Generator) -> list[tuple]:
+    """Scores in any unit. Means of heaps that are too narrow would come in steps, so they are not.
+
+    The mean difference is several times its error, and never that of the published cases.
+    """
+    cases = []
+    for side in (1, -1):
+        count, unit = 2 * int(rng.integers(20, 51)), rng.uniform(1, 4)
+        level, mean = rng.uniform(-30, 30), side * rng.uniform(0.8, 1.6)
+        scores_b, noise = normal(rng, 2, count).double()
+        one = 1.3 * scores_b + mean + _two_heaps(0.3 * noise)
+        cases.append((unit * one + level, unit * 1.3 * scores_b + level, 4000))
     return cases
 
 
@@ -592,12 +672,15 @@ def _run_bootstrap(answer: Callable, scores_a: Tensor, scores_b: Tensor, draws: 
     low, high = (float(end) for end in found)
     difference = scores_a - scores_b
     error = float(difference.std(correction=0)) / len(difference) ** 0.5
-    off = ((low + high) / 2 - float(difference.mean())) / error
+    mean = float(difference.mean())
+    off = ((low + high) / 2 - mean) / error
     width = (high - low) / (2 * 1.96 * error)
     place = bisect(_WIDTHS, abs(width))
     return {
         "ends in order": low <= high,
-        "middle": "mean difference" if abs(off) < 0.3 else "too high" if off > 0 else "too low",
+        "middle": f"mean difference {mean:.2f}"
+        if abs(off) < 0.3
+        else f"too {'high' if off > 0 else 'low'}",
         "width": "right"
         if place == 4
         else "wrong: {} to {} times that".format(*_WIDTHS[place - 1 : place + 1]),
@@ -658,6 +741,7 @@ register(
         title="the interval of a difference",
         reference=bootstrap_difference,
         cases=_bootstrap_cases,
+        drawn_cases=_drawn_bootstrap_cases,
         run=_run_bootstrap,
         hints=(
             "Subtract first. Then only the differences are drawn, and the pairs stay together.",
@@ -737,6 +821,14 @@ def _undominated_cases() -> list[tuple]:
     return [tiny, equal, (noisy[0], noisy[1] - 0.7 * noisy[0])]
 
 
+def _drawn_undominated_cases(rng: np.random.Generator) -> list[tuple]:
+    """On a coarse grid many are equal in one number. In the second set each stands there twice."""
+    n, m, k = _sizes(rng, 6, 30, 3)
+    coarse, twice = (torch.from_numpy(rng.integers(0, 6, (2, size))).float() for size in (n, m))
+    x, y = normal(rng, 2, k)
+    return [tuple(coarse), tuple(twice.repeat(1, 2)), (x, y - float(rng.uniform(0.4, 0.9)) * x)]
+
+
 def _undominated_marks_the_bad(distortion, distance):
     return ~undominated(distortion, distance)
 
@@ -777,6 +869,7 @@ register(
         title="stages worth keeping",
         reference=undominated,
         cases=_undominated_cases,
+        drawn_cases=_drawn_undominated_cases,
         hints=(
             "Compare every stage with every other one: distortion[:, None] <= distortion is a "
             "table (N, N), with the others in rows.",

@@ -4,12 +4,14 @@ import math
 from collections.abc import Callable
 from statistics import mean, stdev
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor, nn
 
 from cyclegan_course.cyclegan import CycleGAN, Objective, Translations, generator_losses
+from cyclegan_course.exercises.draws import four_lines, line, two_batches, uniform
 from cyclegan_course.exercises.registry import Exercise, Mistake, is_blank, register
 from cyclegan_course.exercises.stand_ins import FourLines, Line
 from cyclegan_course.losses import cycle_consistency_loss, generator_loss
@@ -40,6 +42,11 @@ class Stripes(nn.Module):
 def _pictures(*shape: int, seed: int) -> Tensor:
     """Random pictures in [-1, 1]."""
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def _stripes(rng: np.random.Generator) -> Stripes:
+    """Stripes of either sign that can be seen."""
+    return Stripes(float(rng.choice([-1, 1]) * rng.uniform(0.3, 0.7)))
 
 
 def _gradient(net: nn.Module) -> Tensor:
@@ -79,6 +86,20 @@ def _paired_difference_cases() -> list[tuple]:
             {5: 0.77, 4: 0.53, 3: 0.62, 2: 0.81, 1: 0.39},
         ),
     ]
+
+
+def _drawn_paired_difference_cases(rng: np.random.Generator) -> list[tuple]:
+    """Two to eight seeds of any number, which matter more than the recipe, in another order."""
+    cases = []
+    for n in (int(rng.integers(2, 5)), int(rng.integers(5, 9))):
+        seeds = rng.choice(100, n, replace=False)
+        of_seed = rng.uniform(5, 30) + rng.normal(0, 2, n)
+        one, other = (
+            dict(zip(seeds.tolist(), (of_seed + rng.normal(shift, 0.5, n)).tolist(), strict=True))
+            for shift in (0.0, rng.normal(0, 1))
+        )
+        cases.append((one, dict(reversed(other.items()))))
+    return cases
 
 
 def _with_reach(reach: Callable[[list[float]], float]) -> Callable:
@@ -122,6 +143,7 @@ register(
         title="a difference between two recipes",
         reference=paired_difference,
         cases=_paired_difference_cases,
+        drawn_cases=_drawn_paired_difference_cases,
         tolerance=1e-4,
         hints=(
             "Subtract first: d = [one[seed] - other[seed] for seed in one]. From here on only d "
@@ -206,15 +228,35 @@ def ablated(terms: dict[str, Tensor], weights: dict[str, float]) -> dict[str, Te
     return {name: weights.get(name, 1.0) * term for name, term in terms.items()}
 
 
-def _ablated_cases() -> list[tuple]:
-    def terms(**values: float) -> dict[str, Tensor]:
-        return {name: torch.tensor(v, requires_grad=True) for name, v in values.items()}
+def _terms(**values: float) -> dict[str, Tensor]:
+    return {name: torch.tensor(v, requires_grad=True) for name, v in values.items()}
 
+
+def _ablated_cases() -> list[tuple]:
     six = {"G_AB": 0.5, "G_BA": 0.3, "cycle_A": 2.0, "cycle_B": 4.0, "idt_A": 1.5, "idt_B": 1.25}
     return [
-        (terms(G_AB=0.5, G_BA=0.3, cycle_A=2.0, cycle_B=4.0), {"cycle_B": 0.0}),
-        (terms(**six), {"idt_B": 0.1, "G_BA": 3.0}),
-        (terms(**six), {"cycle_b": 0.0}),
+        (_terms(G_AB=0.5, G_BA=0.3, cycle_A=2.0, cycle_B=4.0), {"cycle_B": 0.0}),
+        (_terms(**six), {"idt_B": 0.1, "G_BA": 3.0}),
+        (_terms(**six), {"cycle_b": 0.0}),
+    ]
+
+
+def _drawn_ablated_cases(rng: np.random.Generator) -> list[tuple]:
+    names = ["G_AB", "G_BA", "cycle_A", "cycle_B", "idt_A", "idt_B"]
+
+    def terms(count: int = 6) -> dict[str, Tensor]:
+        return _terms(**dict(zip(names, rng.uniform(0.2, 5, count).tolist(), strict=False)))
+
+    def weights(*values: float) -> dict[str, float]:
+        return dict(zip(rng.permutation(names).tolist(), values, strict=False))
+
+    weak, strong = rng.uniform(0.1, 0.7), rng.uniform(1.5, 4)
+    wrong = str(rng.choice(["cycle_b", "g_ab", "G_A", "idt", "cycle_AB", "D_A"]))
+    return [
+        (terms(), weights(0.0, strong)),
+        (terms(), weights(weak, 0.0, strong)),
+        (terms(), weights(weak) | {wrong: 0.0}),
+        (terms(4), {names[0]: strong, names[4 + rng.integers(2)]: weak}),
     ]
 
 
@@ -296,6 +338,7 @@ register(
         title="terms switched off",
         reference=ablated,
         cases=_ablated_cases,
+        drawn_cases=_drawn_ablated_cases,
         run=_run_ablated,
         hints=(
             "Make a new dictionary with the names of `terms`; weights.get(name, 1.0) is the "
@@ -378,8 +421,12 @@ def checkerboard(images: Tensor, window: int = 8) -> float:
     return F.avg_pool2d(images * signs, window).abs().mean().item()
 
 
+def _board(height: int, width: int) -> Tensor:
+    return 1.0 - 2.0 * ((torch.arange(height)[:, None] + torch.arange(width)) % 2)
+
+
 def _checkerboard_cases() -> list[tuple]:
-    board = 1.0 - 2.0 * ((torch.arange(4)[:, None] + torch.arange(4)) % 2)
+    board = _board(4, 4)
     turned = torch.where(torch.arange(4) < 2, board, -board)  # two halves of opposite phase
     return [
         (0.25 - 0.5 * board.reshape(1, 1, 4, 4), 2),
@@ -387,6 +434,17 @@ def _checkerboard_cases() -> list[tuple]:
         (_pictures(2, 3, 8, 12, seed=0), 4),
         (torch.cat([_pictures(1, 1, 8, 8, seed=1), -_pictures(1, 1, 8, 8, seed=1)], dim=1), 8),
     ]
+
+
+def _drawn_checkerboard_cases(rng: np.random.Generator) -> list[tuple]:
+    """Boards of unlike strength and phase, on grounds with noise."""
+    cases = []
+    for window in rng.choice([2, 4, 6, 8], 3, replace=False).tolist():
+        sides = (window * rng.choice([1, 2, 3, 4], 2, replace=False)).tolist()
+        n, c = rng.integers(2, 4, 2).tolist()
+        boards = uniform(rng, -0.6, 0.6, n, c, 1, 1) * _board(*sides)
+        cases.append((boards + uniform(rng, -0.7, 0.7, n, c, *sides) + 0.2, window))
+    return cases
 
 
 def _signed(images: Tensor, by: str = "both") -> Tensor:
@@ -438,6 +496,7 @@ register(
         title="a measure of checkerboards",
         reference=checkerboard,
         cases=_checkerboard_cases,
+        drawn_cases=_drawn_checkerboard_cases,
         hints=(
             "Row + column is even on the white fields and odd on the black ones: "
             "(rows[:, None] + columns) % 2 is a table (H, W) of 0 and 1.",
@@ -524,6 +583,20 @@ def _eight_bits_cases() -> list[tuple]:
     return [(few,), (1.05 * _pictures(2, 3, 5, 7, seed=3),)]
 
 
+def _drawn_eight_bits_cases(rng: np.random.Generator) -> list[tuple]:
+    """Levels within the range and beyond, each off by less than what rounds the other way.
+
+    A value half-way between two levels may go to either, as the last bit of the arithmetic falls.
+    """
+    cases = []
+    for shape in ((12,), (3, *rng.integers(4, 9, 2).tolist())):
+        levels = rng.integers(-9, 265, shape)
+        levels.flat[:3] = rng.integers(-9, 0), rng.integers(256, 265), rng.integers(1, 255)
+        off = rng.choice([-1, 1], shape) * rng.uniform(0.05, 0.45, shape)
+        cases.append((torch.from_numpy((levels + off) / 127.5 - 1).float(),))
+    return cases
+
+
 def _eight_bits_truncated(pictures):
     return ((pictures + 1) * 127.5).floor().clamp(0, 255) / 127.5 - 1
 
@@ -566,6 +639,7 @@ register(
         title="saved in 8 bits",
         reference=eight_bits,
         cases=_eight_bits_cases,
+        drawn_cases=_drawn_eight_bits_cases,
         hints=(
             "There are 255 steps from -1 to 1. So (pictures + 1) * 127.5 runs from 0 to 255.",
             "Round to whole numbers with .round(), and keep them within 0 and 255 with .clamp.",
@@ -653,6 +727,16 @@ def _reconstructed_cases() -> list[tuple]:
     ]
 
 
+def _drawn_reconstructed_cases(rng: np.random.Generator) -> list[tuple]:
+    """The way there is steep, so that the clamp has work to do."""
+    cases = []
+    for _ in range(2):
+        shape = (int(rng.integers(1, 4)), 3, *rng.integers(2, 7, 2).tolist())
+        go = Line(float(rng.choice([-1, 1]) * rng.uniform(1.1, 1.8)), float(rng.uniform(-0.2, 0.2)))
+        cases.append((go, line(rng), uniform(rng, -1, 1, *shape), _stripes(rng)))
+    return cases
+
+
 def _reconstructed_disturbs_the_input(go, back, real, disturb):
     return back(go(disturb(real).clamp(-1, 1)))
 
@@ -699,6 +783,7 @@ register(
         title="a disturbed way back",
         reference=reconstructed,
         cases=_reconstructed_cases,
+        drawn_cases=_drawn_reconstructed_cases,
         hints=(
             "Three things happen in a row: go, disturb, back. Which of them gets the translated "
             "picture?",
@@ -800,6 +885,16 @@ def _disturbed_losses_cases() -> list[tuple]:
     return [
         (_disturbed_model(), *one, Objective(10.0, 5.0), Stripes(0.3)),
         (_disturbed_model(), *two, Objective(3.0, 0.0), Stripes(-0.4)),
+    ]
+
+
+def _drawn_disturbed_losses_cases(rng: np.random.Generator) -> list[tuple]:
+    def objective(identity: float) -> Objective:
+        return Objective(float(rng.uniform(2, 12)), identity)
+
+    return [
+        (four_lines(rng, colours=True), *two_batches(rng), objective(identity), _stripes(rng))
+        for identity in (float(rng.uniform(1, 6)), 0.0)
     ]
 
 
@@ -907,6 +1002,7 @@ register(
         title="noise in the cycle",
         reference=disturbed_losses,
         cases=_disturbed_losses_cases,
+        drawn_cases=_drawn_disturbed_losses_cases,
         run=_run_disturbed_losses,
         hints=(
             "terms, made = generator_losses(model, real_A, real_B, objective) gives everything; "

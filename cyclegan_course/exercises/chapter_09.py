@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -52,6 +52,27 @@ def _suspects(right: dict[str, Callable], wrong: dict[str, Callable]) -> list[Su
     ]
 
 
+Drawn = Callable[[np.random.Generator], list[tuple]]
+
+
+def _drawn(make: Drawn) -> Drawn:
+    """Hidden suspects: those that `make` draws, in an order of chance with a faulty one first.
+
+    The published suspects begin with a sound one, so the row of their verdicts never fits. A few
+    draws are kept: then the course's own answers need to judge each suspect only once.
+    """
+
+    @lru_cache(maxsize=16)
+    def line_up(seed: int) -> list[tuple]:
+        rng = np.random.default_rng(seed)
+        cases = make(rng)
+        cases = [cases[place] for place in rng.permutation(len(cases))]
+        first = next(case for case in cases if not case[0].right)
+        return [first, *(case for case in cases if case is not first)]
+
+    return lambda rng: line_up(int(rng.integers(2**32)))
+
+
 def _verdict(answer: Callable, suspect: Suspect, *more: Any) -> Any:
     with torch.random.fork_rng(devices=[]):  # an answer may draw numbers: the same ones each time
         torch.manual_seed(0)
@@ -64,7 +85,7 @@ def _verdict(answer: Callable, suspect: Suspect, *more: Any) -> Any:
     return {f"verdict on: {suspect!r}": verdict}
 
 
-_verdict_once = cache(_verdict)
+_verdict_once = lru_cache(maxsize=4096)(_verdict)
 
 
 def _judge(answer: Callable, suspect: Suspect, *more: Any) -> Any:
@@ -155,6 +176,39 @@ def _sees_exactly_cases() -> list[tuple]:
     ]
 
 
+@_drawn
+def _drawn_fields(rng: np.random.Generator) -> list[tuple]:
+    """Of two layouts: the course's with one or two halvings, and one with drawn kernels."""
+    halvings, patch = ((1, 16), (2, 34))[rng.integers(2)]
+    shape = {"ndf": int(rng.integers(2, 6)), "n_layers": halvings}
+    first, last = rng.integers(3, 6, 2).tolist()
+    layers = [(first, 2)] * int(rng.integers(1, 3)) + [(last, 1)]
+    field = receptive_field([*layers, (last, 1)])
+    less, more = (field + sign * int(rng.integers(1, 4)) for sign in (-1, 1))
+
+    def ending(kernel: int | tuple[int, int], mean: bool = False) -> Callable[..., nn.Module]:
+        return _by_layers(*layers, (kernel, 1), mean=mean)
+
+    right = [
+        (f"a patch of {patch}", partial(PatchDiscriminator, **shape), patch),
+        (f"kernels {first} and {last}", ending(last), field),
+    ]
+    wrong = [
+        (f"{halvings} halvings and one more", partial(networks.one_halving_more, **shape), patch),
+        (f"{halvings + 3} layers and one more", partial(networks.one_layer_more, **shape), patch),
+        (f"{field} pixels called {less}", ending(last), less),
+        (f"{field} pixels called {more}", ending(last), more),
+        (f"a last kernel of {last} x {last - 1}", ending((last, last - 1)), field),
+        (f"a last kernel of {last - 1} x {last}", ending((last - 1, last)), field),
+        (f"kernels {first} and {last}, and a mean", ending(last, mean=True), field),
+    ]
+    return [
+        (Suspect(name, part, sound), pixels)
+        for sound, parts in ((True, right), (False, wrong))
+        for name, part, pixels in parts
+    ]
+
+
 def _seen(net: nn.Module, side: int) -> Tensor:
     picture = torch.randn(1, 3, side, side, requires_grad=True)
     scores = net(picture)
@@ -193,6 +247,7 @@ register(
         title="the field of view",
         reference=sees_exactly,
         cases=_sees_exactly_cases,
+        drawn_cases=_drawn_fields,
         run=_judge,
         hints=(
             "Build the network with make_discriminator(norm=lambda channels: nn.Identity()), and "
@@ -264,12 +319,19 @@ class _Block(nn.Module):
         return self.total(x, self.layers(x))
 
 
-def _block(total: Callable[[Tensor, Tensor], Tensor]) -> Callable[[int], nn.Module]:
-    return lambda channels: _Block(total, nn.Conv2d(channels, channels, 3, padding=1), nn.Tanh())
+def _block(
+    total: Callable[[Tensor, Tensor], Tensor],
+    kernel: int = 3,
+    activation: Callable[[], nn.Module] = nn.Tanh,
+) -> Callable[[int], nn.Module]:
+    return lambda channels: _Block(
+        total, nn.Conv2d(channels, channels, kernel, padding=kernel // 2), activation()
+    )
 
 
-def _every_other_channel(x: Tensor, f: Tensor) -> Tensor:
-    return x * (torch.arange(x.shape[1]) % 2)[:, None, None] + f
+def _gaps(x: Tensor, f: Tensor, period: int = 2) -> Tensor:
+    """x + f without the x of every second, or third, ... channel."""
+    return x * (torch.arange(x.shape[1]) % period != 0)[:, None, None] + f
 
 
 def _activates_first(inplace: bool) -> Callable[[int], nn.Module]:
@@ -292,8 +354,33 @@ def _adds_to_its_input_cases() -> list[tuple]:
         "no sum at all": _block(lambda x, f: f),
         "a norm after the sum": _block(lambda x, f: F.instance_norm(x + f)),
         "half of the sum": _block(lambda x, f: (x + f) / 2),
-        "a sum in every other channel": _block(_every_other_channel),
+        "a sum in every other channel": _block(_gaps),
         "a ReLU that overwrites x": _activates_first(inplace=True),
+    }
+    return [(suspect,) for suspect in _suspects(right, wrong)]
+
+
+@_drawn
+def _drawn_blocks(rng: np.random.Generator) -> list[tuple]:
+    kernel, activation = int(rng.choice([1, 3, 5])), (nn.Tanh, nn.SiLU, nn.ELU)[rng.integers(3)]
+    block = partial(_block, kernel=kernel, activation=activation)
+    norm, period = (nn.InstanceNorm2d, nn.BatchNorm2d)[rng.integers(2)], int(rng.integers(2, 5))
+    slope, share, extra = rng.uniform((0.05, 0.3, 0.2), (0.5, 0.8, 1)).tolist()
+    right = {
+        f"two layers with {norm.__name__}": partial(ResnetBlock, norm=partial(norm, affine=True)),
+        f"{activation.__name__} behind a kernel of {kernel}": block(torch.add),
+        "an activation in front": _activates_first(inplace=False),
+    }
+    wrong = {
+        f"ReLU last, kernel {kernel}": block(lambda x, f: F.relu(x + f)),
+        f"leaky ReLU last, slope {slope:.2f}": block(lambda x, f: F.leaky_relu(x + f, slope)),
+        f"F alone, kernel {kernel}": block(lambda x, f: f),
+        f"a norm last, kernel {kernel}": block(lambda x, f: F.instance_norm(x + f)),
+        f"{share:.2f} of the sum": block(lambda x, f: share * (x + f)),
+        f"{share:.2f} of x": block(lambda x, f: share * x + f),
+        f"{extra:.2f} on top": block(lambda x, f: x + f + extra),
+        f"gaps with a period of {period}": block(partial(_gaps, period=period)),
+        "an activation in front, in place": _activates_first(inplace=True),
     }
     return [(suspect,) for suspect in _suspects(right, wrong)]
 
@@ -349,6 +436,7 @@ register(
         title="the residual sum",
         reference=adds_to_its_input,
         cases=_adds_to_its_input_cases,
+        drawn_cases=_drawn_blocks,
         run=_judge,
         hints=(
             "With all its weights and biases at 0, the F of x + F(x) is 0. What should come out?",
@@ -434,11 +522,25 @@ class _Scaled(nn.Module):
         return self.rule(x, *torch.std_mean(x, dim=(0, 2, 3), keepdim=True))
 
 
-def _half_switched_off(channels: int) -> nn.Module:
+def _scaled(rule: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[int], nn.Module]:
+    return lambda channels: _Scaled(rule)
+
+
+def _switched_off(channels: int, period: int = 2) -> nn.Module:
+    """A gain of 0 in every second, or third, ... channel, made up for in the others."""
     norm = nn.InstanceNorm2d(channels, affine=True)
     with torch.no_grad():
-        norm.weight.copy_(torch.arange(channels) % 2 * math.sqrt(2))
+        norm.weight.copy_((torch.arange(channels) % period != 0) * math.sqrt(period / (period - 1)))
     return norm
+
+
+def _gain_around(mean: float) -> Callable[[int], nn.Module]:
+    def make(channels: int) -> nn.Module:
+        norm = nn.InstanceNorm2d(channels, affine=True)
+        nn.init.normal_(norm.weight, mean, 0.02)
+        return norm
+
+    return make
 
 
 @cache
@@ -448,15 +550,40 @@ def _keeps_the_scale_cases() -> list[tuple]:
         "instance norm with a gain near 1": networks.gain_around_one,
         "batch norm": nn.BatchNorm2d,
         "group norm": partial(nn.GroupNorm, 1),
-        "batch norm by hand": lambda channels: _Scaled(lambda x, s, m: (x - m) / s),
+        "batch norm by hand": _scaled(lambda x, s, m: (x - m) / s),
     }
     wrong = {
         "a gain drawn near 0": networks.gain_around_zero,
-        "a gain of 0 in every other channel": _half_switched_off,
-        "division by the variance": lambda channels: _Scaled(lambda x, s, m: (x - m) / s**2),
-        "no division": lambda channels: _Scaled(lambda x, s, m: x - m),
-        "the mean left in": lambda channels: _Scaled(lambda x, s, m: x / s),
+        "a gain of 0 in every other channel": _switched_off,
+        "division by the variance": _scaled(lambda x, s, m: (x - m) / s**2),
+        "no division": _scaled(lambda x, s, m: x - m),
+        "the mean left in": _scaled(lambda x, s, m: x / s),
         "no norm at all": lambda channels: nn.Identity(),
+    }
+    return [(suspect,) for suspect in _suspects(right, wrong)]
+
+
+@_drawn
+def _drawn_norms(rng: np.random.Generator) -> list[tuple]:
+    """Gains, means and deviations far from where 0.2 would decide."""
+    near, small, large = rng.uniform((0.98, 0, 1.7), (1.02, 0.4, 3)).tolist()
+    power, left = float(rng.choice([0.4, 1.5, 2, 3])), float(rng.uniform(0.4, 0.9))
+    offset = float(rng.choice([-1, 1]) * rng.uniform(0.5, 2))
+    eps, period = float(rng.uniform(1e-6, 1e-5)), int(rng.choice([2, 4]))
+    right = {
+        f"a gain around {near:.3f}": _gain_around(near),
+        f"group norm, eps {eps:.1e}": partial(nn.GroupNorm, 1, eps=eps),
+        f"batch norm, momentum {left:.2f}": partial(nn.BatchNorm2d, momentum=left),
+    }
+    wrong = {
+        f"a gain around {small:.2f}": _gain_around(small),
+        f"a gain around {large:.2f}": _gain_around(large),
+        f"no gain in one of {period}": partial(_switched_off, period=period),
+        f"the deviation to the power {power}": _scaled(lambda x, s, m: (x - m) / s**power),
+        "the mean taken away": _scaled(lambda x, s, m: x - m),
+        f"{left:.2f} of the mean left in": _scaled(lambda x, s, m: (x - (1 - left) * m) / s),
+        f"{offset:.2f} on top": _scaled(lambda x, s, m: (x - m) / s + offset),
+        "what came in": lambda channels: nn.Identity(),
     }
     return [(suspect,) for suspect in _suspects(right, wrong)]
 
@@ -488,6 +615,7 @@ register(
         title="the scale behind a norm",
         reference=keeps_the_scale,
         cases=_keeps_the_scale_cases,
+        drawn_cases=_drawn_norms,
         run=_judge,
         hints=(
             "Feed numbers that are not normalised yet: 5 + scale * torch.randn(2, 8, 16, 16), with "
@@ -569,7 +697,7 @@ def _step_by_hand(
     objective,
     *,
     swap_labels: bool = False,
-    train_D: bool = True,
+    trained: tuple[str, ...] = ("D_A", "D_B"),
 ):
     """A right step in another order: nothing frozen, but every gradient is set to 0 in time."""
     terms, made = _terms_by_hand(model, real_A, real_B, objective)
@@ -583,9 +711,9 @@ def _step_by_hand(
         net = getattr(model, name)
         one, other = (fake, real) if swap_labels else (real, fake)
         terms[name] = ((1 - net(one)).square().mean() + net(other).square().mean()) / 2
-        terms[name].backward()
-    if train_D:
-        optimizer_D.step()
+        if name in trained:
+            terms[name].backward()
+    optimizer_D.step()
     return {name: term.detach() for name, term in terms.items()}
 
 
@@ -637,12 +765,24 @@ def _kept_in(name: str) -> Callable:
     return step
 
 
-def _detached_in_B(
-    model: CycleGAN, real_A: Tensor, real_B: Tensor, objective: Objective
-) -> tuple[dict[str, Tensor], Translations]:
-    terms, made = generator_losses(model, real_A, real_B, objective)
-    faulty, _ = losses.detached_cycle(model, real_A, real_B, objective)
-    return terms | {"cycle_B": faulty["cycle_B"]}, made
+def _detached_in(name: str) -> Callable:
+    """The generators' losses with one cycle detached, "cycle_A" or "cycle_B"."""
+
+    def form(model, real_A, real_B, objective):
+        terms, made = generator_losses(model, real_A, real_B, objective)
+        faulty, _ = losses.detached_cycle(model, real_A, real_B, objective)
+        return terms | {name: faulty[name]}, made
+
+    return form
+
+
+def _drawn_weights(rng: np.random.Generator, *names: str) -> dict[str, float]:
+    """For each name a weight that is neither 0 nor 1."""
+    return {name: float(rng.choice([0.3, 2]) * rng.uniform(0.8, 1.4)) for name in names}
+
+
+def _words(weights: dict[str, float]) -> str:
+    return ", ".join(f"{weight:.2f} {name}" for name, weight in weights.items())
 
 
 # 9.4 ------------------------------------------------------------------------------------------
@@ -687,9 +827,27 @@ def _cycles_train_both_cases() -> list[tuple]:
     wrong = {
         "the detached cycle": step_with(losses.detached_cycle),
         "own cycle only": steps.own_cycle_only,
-        "a cycle detached in B only": step_with(_detached_in_B),
+        "a cycle detached in B only": step_with(_detached_in("cycle_B")),
         "no cycle B": weighted(cycle_B=0.0),
         "no cycle at all": weighted(cycle_A=0.0, cycle_B=0.0),
+    }
+    return [(suspect,) for suspect in _suspects(right, wrong)]
+
+
+@_drawn
+def _drawn_cycles(rng: np.random.Generator) -> list[tuple]:
+    both, some = _drawn_weights(rng, "cycle_A", "cycle_B"), _drawn_weights(rng, "G_AB", "G_BA")
+    sigma = float(rng.uniform(0.01, 0.2))
+    right = {
+        f"noise of {sigma:.3f} in the cycle": noisy_cycle(sigma, seed=int(rng.integers(100))),
+        f"weights {_words(both)}": weighted(**both),
+        "gradients kept, but not of the cycles": steps.kept_gradients,
+    }
+    wrong = {
+        "both cycles detached": step_with(losses.detached_cycle),
+        "a cycle for each generator": steps.own_cycle_only,
+        **{f"{name} detached": step_with(_detached_in(name)) for name in both},
+        **{f"0 {name}, {_words(some)}": weighted(**some, **{name: 0.0}) for name in both},
     }
     return [(suspect,) for suspect in _suspects(right, wrong)]
 
@@ -719,6 +877,7 @@ register(
         title="each cycle trains both",
         reference=cycles_train_both,
         cases=_cycles_train_both_cases,
+        drawn_cases=_drawn_cycles,
         run=_judge,
         hints=(
             "blind = Line(0.0, 0.0, colours=True), and model = FourLines(Line(0.5), Line(0.5), "
@@ -807,14 +966,19 @@ def _with_identity(
     return form
 
 
+def _by_distance(distance: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., tuple]:
+    """Right identity terms with a distance of one's own."""
+    return _with_identity(
+        lambda m, a, b: distance(m.G_BA(a), a), lambda m, a, b: distance(m.G_AB(b), b)
+    )
+
+
 @cache
 def _identity_is_free_cases() -> list[tuple]:
     right = {
         "the right losses": generator_losses,
         "right losses written in another way": _terms_by_hand,
-        "right losses with squares in place of L1": _with_identity(
-            lambda m, a, b: F.mse_loss(m.G_BA(a), a), lambda m, a, b: F.mse_loss(m.G_AB(b), b)
-        ),
+        "right losses with squares in place of L1": _by_distance(F.mse_loss),
         "losses with another bug, the detached cycle": losses.detached_cycle,
     }
     wrong = {
@@ -826,6 +990,36 @@ def _identity_is_free_cases() -> list[tuple]:
         "identity against the other picture": _with_identity(
             lambda m, a, b: F.l1_loss(m.G_BA(a), b), lambda m, a, b: F.l1_loss(m.G_AB(b), a)
         ),
+    }
+    return [(suspect,) for suspect in _suspects(right, wrong)]
+
+
+@_drawn
+def _drawn_identities(rng: np.random.Generator) -> list[tuple]:
+    power, delta, extra = rng.uniform((1.2, 0.1, 0.1), (2, 1, 1)).tolist()
+    (weight,) = _drawn_weights(rng, "idt").values()
+
+    def gap(x: Tensor, y: Tensor) -> Tensor:
+        return (x - y).abs().pow(power).mean()
+
+    right = {
+        f"the power {power:.2f} of the difference": _by_distance(gap),
+        f"{weight:.2f} times L1": _by_distance(lambda x, y: weight * F.l1_loss(x, y)),
+        f"Huber's distance, delta {delta:.2f}": _by_distance(partial(F.huber_loss, delta=delta)),
+        "cycles detached, identity as it should be": losses.detached_cycle,
+    }
+    wrong = {
+        f"the other generator, power {power:.2f}": _with_identity(
+            lambda m, a, b: gap(m.G_AB(a), a), lambda m, a, b: gap(m.G_BA(b), b)
+        ),
+        "the other generator in idt_A": _with_identity(lambda m, a, b: gap(m.G_AB(a), a)),
+        "the other generator in idt_B": _with_identity(None, lambda m, a, b: gap(m.G_BA(b), b)),
+        "0 for idt_A": _with_identity(lambda m, a, b: 0 * gap(m.G_BA(a), a)),
+        "0 for both": _by_distance(lambda x, y: 0 * gap(x, y)),
+        "against the other domain's picture": _with_identity(
+            lambda m, a, b: gap(m.G_BA(a), b), lambda m, a, b: gap(m.G_AB(b), a)
+        ),
+        f"{extra:.2f} on top": _by_distance(lambda x, y: gap(x, y) + extra),
     }
     return [(suspect,) for suspect in _suspects(right, wrong)]
 
@@ -877,6 +1071,7 @@ register(
         title="identity costs nothing",
         reference=identity_is_free,
         cases=_identity_is_free_cases,
+        drawn_cases=_drawn_identities,
         run=_judge,
         hints=(
             "Two models: FourLines(Line(1.0), Line(0.5, 0.1), critic, critic), and one with the "
@@ -968,7 +1163,30 @@ def _discriminators_learn_alone_cases() -> list[tuple]:
         "gradients kept in D_B only": _kept_in("D_B"),
         "one sum for all": _one_sum_for_all,
         "real and fake swapped": partial(_step_by_hand, swap_labels=True),
-        "discriminators that never learn": partial(_step_by_hand, train_D=False),
+        "discriminators that never learn": partial(_step_by_hand, trained=()),
+    }
+    return [(suspect,) for suspect in _suspects(right, wrong)]
+
+
+@_drawn
+def _drawn_steps(rng: np.random.Generator) -> list[tuple]:
+    weights, sigma = _drawn_weights(rng, "G_AB", "cycle_A", "idt_B"), float(rng.uniform(0.01, 0.2))
+    trained = (("D_A",), ("D_B",), ())[rng.integers(3)]
+    right = {
+        f"weights {_words(weights)}": weighted(**weights),
+        f"noise of {sigma:.3f} in the cycle": noisy_cycle(sigma, seed=int(rng.integers(100))),
+        "discriminators first, generators second": _discriminators_first,
+        "terms one by one": _step_by_hand,
+    }
+    wrong = {
+        "zero_grad too early": steps.kept_gradients,
+        "zero_grad too early, of D_A": _kept_in("D_A"),
+        "zero_grad too early, of D_B": _kept_in("D_B"),
+        "one backward for everything": _one_sum_for_all,
+        "0 for real, 1 for fake": partial(_step_by_hand, swap_labels=True),
+        f"{' and '.join(('generators', *trained))} trained": partial(
+            _step_by_hand, trained=trained
+        ),
     }
     return [(suspect,) for suspect in _suspects(right, wrong)]
 
@@ -1015,6 +1233,7 @@ register(
         title="the discriminators learn alone",
         reference=discriminators_learn_alone,
         cases=_discriminators_learn_alone_cases,
+        drawn_cases=_drawn_steps,
         run=_judge,
         hints=(
             "perfect = Line(1.0, colours=True) gives 1 for a picture of ones and 0 for a picture "
@@ -1170,6 +1389,53 @@ def _batches_are_fresh_cases() -> list[tuple]:
     return [(suspect,) for suspect in _suspects(right, wrong)]
 
 
+# The same scaling but for its rounding.
+_SCALINGS = {
+    "x / 127.5 - 1": _to_minus_one,
+    "(x - 127.5) / 127.5": lambda x: (x - 127.5) / 127.5,
+    "(2 x - 255) / 255": lambda x: (2 * x - 255) / 255,
+    "0.00784314 x - 1": lambda x: 0.00784314 * x - 1,
+}
+
+
+@_drawn
+def _drawn_batches(rng: np.random.Generator) -> list[tuple]:
+    """Right ones draw as the published do, up to turning coins over: 40 of them are not many."""
+    by_hand = partial(partial, _BatchesByHand)
+    one, other = rng.permutation(2).tolist()  # the domains, A and B
+    here, there = "AB"[one], "AB"[other]
+    low, high = rng.uniform((-0.6, 0.2), (0.2, 0.6)).tolist()
+    parity, next_one = int(rng.integers(2)), int(rng.integers(1, 3))
+
+    def range_in(domain: int, black: float, white: float) -> tuple[Callable, Callable]:
+        scales = [_to_minus_one, _to_minus_one]
+        scales[domain] = lambda x: x / 255 * (white - black) + black
+        return tuple(scales)
+
+    right: dict[str, Callable] = {"pictures, coins and pairs of the course": UnpairedBatches}
+    for name in rng.choice(list(_SCALINGS), 2, replace=False):
+        right[f"{name}, coins turned over"] = by_hand(
+            scale=(_SCALINGS[name],) * 2, mirror=lambda coin, domain, number: not coin
+        )
+    wrong = {
+        f"black is {low:.2f} in {here}": by_hand(scale=range_in(one, low, 1)),
+        f"white is {high:.2f} in {there}": by_hand(scale=range_in(other, -1, high)),
+        "0 to 1": data.FromZeroToOne,
+        f"{'even' if parity else 'odd'} ones mirrored in {there}": by_hand(
+            mirror=lambda coin, domain, number: number % 2 != parity if domain == other else coin
+        ),
+        f"{here} never mirrored": by_hand(
+            mirror=lambda coin, domain, number: coin and domain != one
+        ),
+        "read and mirrored once": data.FrozenAugmentation,
+        f"number i meets i + {next_one}": by_hand(
+            partner=lambda drawn, number_A: (number_A + next_one) % 3
+        ),
+        "number i meets i": data.SameRow,
+    }
+    return [(suspect,) for suspect in _suspects(right, wrong)]
+
+
 def _look(
     *,
     steps_made: int = 40,
@@ -1210,6 +1476,7 @@ register(
         title="fresh batches",
         reference=batches_are_fresh,
         cases=_batches_are_fresh_cases,
+        drawn_cases=_drawn_batches,
         run=_judge,
         hints=(
             "heap = numbered_pictures(3) serves as A and as B. For step in range(40): real_A, "
@@ -1341,11 +1608,18 @@ def _B_from_A(size: int, seed: int) -> tuple[_Queue, _Queue]:
     return pool_A, _Queue(size, full=lambda pictures, fake: (pool_A.pictures or pictures)[-1])
 
 
-def _filled_with_zeros(size: int, seed: int) -> tuple[_Queue, _Queue]:
-    def zeros() -> list[Tensor]:
-        return list(torch.zeros(size, 3, 2, 2))
+def _filled(size: int, seed: int, value: float = 0.0) -> tuple[_Queue, _Queue]:
+    def begin() -> list[Tensor]:
+        return list(torch.full((size, 3, 2, 2), value))
 
-    return _Queue(size, begin=zeros()), _Queue(size, begin=zeros())
+    return _Queue(size, begin=begin()), _Queue(size, begin=begin())
+
+
+def _averaging(share: float) -> Callable:
+    """Pools that mix the oldest fake with the fresh one; 1, 2, 3 ... give no whole numbers."""
+    return partial(
+        _queues, full=lambda pictures, fake: (1 - share) * pictures.pop(0) + share * fake
+    )
 
 
 @cache
@@ -1360,10 +1634,33 @@ def _pools_are_apart_cases() -> list[tuple]:
         "one pool": data.one_pool,
         "two pools with one list": _one_list,
         "a pool of B that takes from A": _B_from_A,
-        "a pool that averages": partial(
-            _queues, full=lambda pictures, fake: (pictures.pop(0) + fake) / 2
+        "a pool that averages": _averaging(math.sqrt(0.3)),
+        "pools filled with zeros": _filled,
+    }
+    return [(suspect,) for suspect in _suspects(right, wrong)]
+
+
+@_drawn
+def _drawn_pools(rng: np.random.Generator) -> list[tuple]:
+    more, seed, place = rng.integers((1, 1, 0), (5, 100, 3)).tolist()
+    share, value = rng.uniform((0.3, 0.1), (0.7, 0.9)).tolist()
+    right = {
+        f"the course's, {more} larger": lambda size, s: two_pools(size + more, s + seed),
+        f"on tensors, seed {seed}": lambda size, s: _on_tensors(size, s + seed),
+        f"queues that give number {place}": partial(
+            _queues, full=lambda pictures, fake: pictures.pop(place % len(pictures))
         ),
-        "pools filled with zeros": _filled_with_zeros,
+        "fakes as they come": lambda size, s: two_pools(0, s),
+    }
+    wrong = {
+        "a common pool": data.one_pool,
+        "two names for a list": _one_list,
+        "B is given what A holds": _B_from_A,
+        f"{share:.3f} fresh, the rest old": _averaging(share),
+        **{
+            f"{start:.3f} to begin with": partial(_filled, value=start)
+            for start in (value, -1 - value, 0.0)
+        },
     }
     return [(suspect,) for suspect in _suspects(right, wrong)]
 
@@ -1398,6 +1695,7 @@ register(
         title="pools apart",
         reference=pools_are_apart,
         cases=_pools_are_apart_cases,
+        drawn_cases=_drawn_pools,
         run=_judge,
         hints=(
             "pool_A, pool_B = make_pools(3, 0): small pools are full after three fakes. Then send "
@@ -1497,6 +1795,44 @@ def _schedule_is_sound_cases() -> list[tuple]:
     return [(suspect,) for suspect in _suspects(right, wrong)]
 
 
+@_drawn
+def _drawn_schedules(rng: np.random.Generator) -> list[tuple]:
+    """The right ones end well below 0.2, the wrong ones are sound for one length at most."""
+    power, rate, ratio = rng.uniform((1.2, 3, 0.4), (3, 5, 0.6)).tolist()
+    share, end, early = rng.uniform((0.2, 0.3, 0.3), (0.35, 0.8, 1)).tolist()
+    stairs, waves = int(rng.integers(6, 11)), int(rng.integers(2, 4))
+    decay = int(rng.choice([25, 50, 160]))
+
+    def fixed(length: int) -> Callable[[int, int], float]:
+        return lambda step, n: 1 - max(0, step - length) / length
+
+    right = {
+        f"the line to the power {power:.2f}": lambda step, n: (1 - _progress(step, n)) ** power,
+        f"an exponential, rate {rate:.2f}": lambda step, n: math.exp(-rate * _progress(step, n)),
+        f"{stairs} stairs of {ratio:.2f}": lambda step, n: (
+            ratio ** int(stairs * _progress(step, n))
+        ),
+    }
+    wrong = {
+        f"a decay over {share:.2f} of the run": lambda step, n: (
+            1 - max(0, step - n // 2) / (share * n)
+        ),
+        f"0 for the last {0.5 - share:.2f} of the run": lambda step, n: max(
+            0.0, 1 - max(0, step - n // 2) / (share * n)
+        ),
+        "steps counted from 1": schedules.off_by_one,
+        f"{end:.2f} in the end": lambda step, n: 1 - (1 - end) * _progress(step, n),
+        f"a slope of {early:.2f} from the first step": lambda step, n: (
+            (1 - early * step / n) * (1 - _progress(step, n))
+        ),
+        f"rising, then {end:.2f}": lambda step, n: min(end, 2 * (step + 1) / n),
+        f"{waves} waves": lambda step, n: 1 - waves * _progress(step, n) % 1,
+        "half of 200 steps, always": fixed(100),
+        f"half of {2 * decay} steps, always": fixed(decay),
+    }
+    return [(suspect,) for suspect in _suspects(right, wrong)]
+
+
 def _ask(
     rule: Callable[[list[float], int], bool],
     lengths: tuple[int, ...] = (50, 200, 320),
@@ -1531,6 +1867,7 @@ register(
         title="a sound schedule",
         reference=schedule_is_sound,
         cases=_schedule_is_sound_cases,
+        drawn_cases=_drawn_schedules,
         run=_judge,
         hints=(
             "factors = [schedule(step, steps) for step in range(steps)] are all factors of a run. "

@@ -7,6 +7,9 @@ from cyclegan_course.exercises.checking import Outcome, assess
 from cyclegan_course.exercises.learner import given_answer
 from cyclegan_course.exercises.registry import Exercise, get
 
+# How the sentence begins for an answer that only hidden inputs showed to be wrong.
+HIDDEN = "Right for the published inputs, wrong for others."
+
 
 def grade_answer(task: Exercise, answer: Callable | None, seed: int) -> Outcome:
     """Check an answer, given in a notebook that has run, as `assess` does and with hidden inputs.
@@ -26,7 +29,7 @@ def grade_answer(task: Exercise, answer: Callable | None, seed: int) -> Outcome:
     return replace(
         hidden,
         status="wrong",
-        message=f"Right for the published inputs, wrong for others. {hidden.message}",
+        message=f"{HIDDEN} {hidden.message}",
     )
 
 

@@ -4,7 +4,7 @@ import html
 from collections import Counter
 from collections.abc import Callable
 
-from cyclegan_course.display import in_notebook, publish
+from cyclegan_course.display import in_notebook, print_anywhere, publish
 from cyclegan_course.errors import CourseError
 from cyclegan_course.exercises.checking import Outcome, Status, assess
 from cyclegan_course.exercises.registry import REGISTRY, Exercise, get, order
@@ -55,7 +55,8 @@ def hint(number: str) -> None:
     task = get(number)
     taken = _hints[number]
     if taken == len(task.hints):
-        _say(f'There are no more hints for {number}. The answer: solution("{number}").')
+        answer = "" if task.closed else f' The answer: solution("{number}").'
+        _say(f"There are no more hints for {number}.{answer}")
         return
     _hints[number] += 1
     _say(f"Hint {taken + 1} of {len(task.hints)} for {number}: {task.hints[taken]}")
@@ -65,7 +66,7 @@ def solution(number: str) -> None:
     """Show the course's own version of an exercise."""
     source = get(number).solution
     if not in_notebook():
-        print(source)
+        print_anywhere(source)
         return
     from IPython.display import Code, display
 
@@ -125,14 +126,14 @@ def _show_outcome(task: Exercise, outcome: Outcome) -> None:
     notes = [] if outcome.status == "not attempted" else [outcome.message]
     if outcome.status != "passed":
         notes.append("The chapter goes on with the course's own version.")
-    if outcome.status == "wrong":
+    if outcome.status == "wrong" and task.hints:
         notes.append(f'Help: hint("{task.number}").')
     note = " ".join(notes)
     width = max((len(name) for name, _ in outcome.table), default=0)
     lines = [f"{sign} {head} {note}"]
     lines += [f"    {name:<{width}}  {text}" for name, text in outcome.table]
     rows = "".join(
-        f"<tr><td style='text-align:left; white-space:nowrap'>{html.escape(name)}</td>"
+        f"<tr><th scope='row' style='text-align:left; white-space:nowrap'>{html.escape(name)}</th>"
         f"<td style='text-align:left'><code>{html.escape(text)}</code></td></tr>"
         for name, text in outcome.table
     )

@@ -54,6 +54,7 @@ class Exercise:
         changes_inputs: whether a right answer may write into what it is given.
         blanks: stub in place of the one made from the reference, as source text, for exercises
             with gaps to fill in.
+        closed: whether the solution is kept from learners, as `scripts/student_edition.py` does.
     """
 
     number: str
@@ -68,15 +69,33 @@ class Exercise:
     tolerance: float = 1e-5
     changes_inputs: bool = False
     blanks: str | None = field(default=None, repr=False)
+    closed: bool = False
 
     def drawn(self, seed: int) -> "Exercise":
-        """The same exercise with the inputs that follow from a seed, in place of the published."""
+        """The same exercise with the inputs that follow from a seed, in place of the published.
+
+        Raises:
+            CourseError: if it can draw none, as in a student edition.
+        """
         draw = self.drawn_cases
+        if draw is None:
+            raise CourseError(
+                f"Exercise {self.number} has no hidden inputs here; grade with the full course, "
+                "not with a student edition."
+            )
         return replace(self, cases=lambda: draw(np.random.default_rng(seed)))
 
     @property
     def solution(self) -> str:
-        """Source of the reference."""
+        """Source of the reference.
+
+        Raises:
+            CourseError: if it is closed.
+        """
+        if self.closed:
+            raise CourseError(
+                f"Your instructor has closed the solutions, so {self.number} is yours to find."
+            )
         return textwrap.dedent(inspect.getsource(self.reference)).strip()
 
     @property
