@@ -222,13 +222,15 @@ def attacked(tmp_path_factory):
         write(folder / "submissions", {f"{name}.ipynb": cells})
     plain = [ATTACKS[name].format(precious=str(precious), port=port) for name in usable]
     plain += [f"!touch {precious}/new", "1 / 0", "raise SystemExit", f"%cd {precious}"]
-    write(folder / "submissions", {"whole.ipynb": notebook(HEAD, TOOLS, *plain, answer("2.1"))})
-    before = children()
-    command = ["grade", str(folder / "submissions"), "--out", str(folder / "grades")]
-    assert main([*command, "--jobs", "2", "--whole", "--chapters", "2"]) == 0
+    write(folder / "all in one", {"whole.ipynb": notebook(HEAD, TOOLS, *plain, answer("2.1"))})
+    before, rows = children(), {}
+    for handed_in, more in (("submissions", ["--jobs", "2"]), ("all in one", ["--whole"])):
+        out = folder / f"grades of {handed_in}"
+        command = ["grade", str(folder / handed_in), "--out", str(out), "--chapters", "2", *more]
+        assert main(command) == 0
+        rows |= {row["student"]: row for row in table(out / "grades.csv")}
     for waiting in (server, datagrams):
         waiting.setblocking(False)
-    rows = {row["student"]: row for row in table(folder / "grades" / "grades.csv")}
     return folder, rows, before, server, datagrams
 
 
