@@ -46,12 +46,21 @@ def bundle(
         kind = image_type(image)
         data[kind] = base64.b64encode(image).decode("ascii")
         metadata[kind] = {"alt": text}
+        if html is None and widget is None:
+            # JupyterLab 4.6 shows a bare picture without its words; HTML comes before it there.
+            data["text/html"] = picture_html(text, image)
     return {"data": data, "metadata": metadata}
 
 
 def image_type(image: bytes) -> str:
     """The MIME type of the bytes of a PNG or JPEG file."""
     return "image/png" if image.startswith(PNG_START) else "image/jpeg"
+
+
+def picture_html(text: str, image: bytes, script: str = "") -> str:
+    """A picture with its alternative text as HTML. A script runs when it has loaded (`on_load`)."""
+    event = f' onload="{on_load(script)}"' if script else ""
+    return f'<img alt="{escape(text)}" style="max-width:100%"{event} src="{data_uri(image)}">'
 
 
 def data_uri(image: bytes) -> str:

@@ -121,7 +121,8 @@ def tidy(notebook: NotebookNode) -> None:
     """Take out what differs between two runs of the same code, or has no use on paper.
 
     A widget's view needs the widget's state, which is large and not stored, so the view goes and
-    the text or picture that stands beside it stays.
+    the text or picture that stands beside it stays. A picture is stored once, with its words in the
+    metadata: its second form as HTML, which gives the words to JupyterLab, goes.
     """
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
@@ -133,6 +134,8 @@ def tidy(notebook: NotebookNode) -> None:
             if len(output.get("data", {})) > 1:
                 output["data"].pop(WIDGET_VIEW, None)
                 output["metadata"].pop(WIDGET_VIEW, None)
+                if output["data"].get("text/html", "").startswith("<img "):
+                    output["data"].pop("text/html")
 
 
 def refuse_local_paths(path: Path, notebook: NotebookNode) -> None:

@@ -94,7 +94,7 @@ class TestInANotebook:
         line, picture = last_of_each_place(outputs)
         assert set(line["data"]) == {"text/plain", "text/html"}
         assert line["data"]["text/plain"].startswith("noise: 100 %, finished at step 3, after")
-        assert set(picture["data"]) == {"text/plain", "image/jpeg"}
+        assert set(picture["data"]) == {"text/plain", "text/html", "image/jpeg"}
         words = picture["metadata"]["image/jpeg"]["alt"]
         assert words == picture["data"]["text/plain"]
         assert words.startswith("Training of noise. Held-out pictures in rows: A, A to B")

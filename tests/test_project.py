@@ -19,6 +19,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from cyclegan_course import cli
+from cyclegan_course.display import bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -384,3 +385,17 @@ def test_a_widget_view_goes_and_the_text_beside_it_stays(script):
     assert notebook.cells[0].outputs[0].data == {"text/plain": "IntSlider(value=3)"}
     assert notebook.cells[0].metadata == {}
     assert notebook.metadata == {}
+
+
+def test_a_picture_is_stored_once_and_a_slider_stays(script, tmp_path):
+    jpeg = b"\xff\xd8 a picture"
+    plain, slider = bundle("a cat", image=jpeg), bundle("a cat", image=jpeg, html="<div>move</div>")
+    cell = nbformat.v4.new_code_cell("show()")
+    cell.outputs = [nbformat.v4.new_output("display_data", **each) for each in (plain, slider)]
+    assert "text/html" in cell.outputs[0].data
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    script.tidy(notebook)
+    picture, moved = notebook.cells[0].outputs
+    assert set(picture.data) == {"text/plain", "image/jpeg"}
+    assert picture.metadata["image/jpeg"]["alt"] == "a cat"
+    assert moved.data["text/html"] == "<div>move</div>"

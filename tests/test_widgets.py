@@ -10,6 +10,7 @@ from IPython.utils.capture import capture_output
 from PIL import Image
 
 from cyclegan_course import widgets
+from cyclegan_course.display import bundle
 from cyclegan_course.errors import CourseError
 
 
@@ -76,6 +77,14 @@ def test_plain_picture_shows_both_side_by_side(shell):
     assert picture.getpixel((0, 0)) == (10, 10, 10)
     assert picture.getpixel((85, 29)) == (240, 240, 240)
     assert output.metadata["image/jpeg"]["alt"] == output.data["text/plain"] == "two walls"
+
+
+def test_a_picture_has_its_words_where_metadata_are_not_read():
+    """JupyterLab 4.6 gives a picture no alternative text, so there is HTML that does."""
+    data = bundle('a "red" <wall>', image=b"\x89PNG")["data"]
+    (image,) = Elements(data["text/html"]).of("img")
+    assert image["alt"] == 'a "red" <wall>'
+    assert image["src"].startswith("data:image/png;base64,")
 
 
 def test_large_pictures_are_shown_reduced(shell):

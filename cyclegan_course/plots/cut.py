@@ -99,7 +99,7 @@ def likeness_maps(
                 )
                 _ring(axis, place, tuple(likeness.shape), ORANGE)
                 rank = own_rank(likeness, place)
-                axis.set_title(f"{title}\nown place: rank {rank} of {likeness.numel()}")
+                axis.set_title(f"{title}\nrank {rank} of {likeness.numel()}")
         figure.colorbar(image, ax=grid[:, -1].tolist(), label="likeness", shrink=0.85)
     return figure
 

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets
 from matplotlib.figure import Figure
 
-from cyclegan_course.display import data_uri, in_notebook, publish
+from cyclegan_course.display import in_notebook, picture_html, publish
 from cyclegan_course.errors import CourseError
 from cyclegan_course.plots.style import figure_bytes
 
@@ -16,6 +16,35 @@ Text = str | Callable[..., str]
 _FEW = 4  # up to this many words stand side by side as buttons; more go into a list
 _WIDE = {"description_width": "initial"}
 _BESIDE = {"width": "max-content", "display": "flex", "margin": "2px 10px"}  # of its label
+
+# Runs in the browser whenever a picture has loaded, and tells screen readers and the keyboard what
+# ipywidgets 8.1 leaves out: the name of a slider and its value (not the place of the value in the
+# list), the name of a row of buttons and which one is pressed. A list keeps its keys: JupyterLab
+# else takes the arrows for itself and moves to another cell, and "x" cuts the cell out. The number
+# beside a slider is no field to write in, and a label does not explain itself with "null".
+_NAME_CONTROLS = """
+const root = this.closest('.widget-vbox');
+for (const label of root ? root.querySelectorAll('.widget-label') : []) {
+  const control = label.parentNode, words = label.textContent;
+  if (label.title === 'null') label.removeAttribute('title');
+  const handle = control.querySelector('.noUi-handle, .ui-slider-handle');
+  const readout = control.querySelector('.widget-readout');
+  if (handle && readout) {
+    handle.setAttribute('role', 'slider');
+    handle.setAttribute('aria-label', words);
+    handle.setAttribute('aria-valuetext', readout.textContent);
+    readout.removeAttribute('contenteditable');
+  }
+  for (const list of control.querySelectorAll('select')) list.dataset.lmSuppressShortcuts = 'true';
+  const buttons = control.querySelectorAll('.widget-toggle-button');
+  if (buttons.length) {
+    control.setAttribute('role', 'group');
+    control.setAttribute('aria-label', words);
+  }
+  for (const button of buttons)
+    button.setAttribute('aria-pressed', button.classList.contains('mod-active'));
+}
+"""
 
 
 def explore(
@@ -41,7 +70,8 @@ def explore(
         start: values to begin with, where it is not the first one.
         to_bytes: makes the image file of a figure.
         controls: argument name and the values it can take: numbers become a slider, words become
-            buttons or a list. Underscores in the name are shown as spaces.
+            buttons or a list, and a single value nothing. Underscores in the name are shown as
+            spaces.
 
     Raises:
         CourseError: if `start` names a value that its control does not have.
@@ -51,20 +81,21 @@ def explore(
     if not in_notebook():
         publish(text)
         return
-    picture = ipywidgets.HTML(_img(text, image))
+    picture = ipywidgets.HTML(picture_html(text, image, _NAME_CONTROLS))
 
     def update(action: Callable[[], None] | None = None) -> None:
         try:
             if action is not None:
                 action()
-            picture.value = _img(*_state(draw, alt, boxes, to_bytes))
+            picture.value = picture_html(*_state(draw, alt, boxes, to_bytes), _NAME_CONTROLS)
         except Exception as error:  # otherwise it would only reach a log that nobody opens
             picture.value = f"<p>This could not be drawn: {html.escape(str(error))}</p>"
 
     for box in boxes.values():
         box.observe(lambda _change: update(), names="value")
     buttons = [_button(words, partial(update, act)) for words, act in (actions or {}).items()]
-    row = ipywidgets.HBox([*buttons, *boxes.values()], layout={"flex_flow": "row wrap"})
+    movable = [box for box in boxes.values() if len(box.options) > 1]
+    row = ipywidgets.HBox([*buttons, *movable], layout={"flex_flow": "row wrap"})
     publish(text, image=image, widget=ipywidgets.VBox([row, picture]))
 
 
@@ -107,7 +138,3 @@ def _button(words: str, press: Callable[[], None]) -> Any:
     button = ipywidgets.Button(description=words, layout={"width": "auto"})
     button.on_click(lambda _button: press())
     return button
-
-
-def _img(text: str, image: bytes) -> str:
-    return f'<img style="max-width:100%" alt="{html.escape(text)}" src="{data_uri(image)}">'

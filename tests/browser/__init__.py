@@ -1,0 +1,1 @@
+"""Every chapter in a real JupyterLab and a real browser."""
