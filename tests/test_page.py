@@ -5,20 +5,18 @@ variable CYCLEGAN_COURSE_ORT_WEB names; it is skipped where one of them is missi
 """
 
 import base64
-import functools
 import hashlib
-import http.server
 import io
 import json
 import os
 import re
 import shutil
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from browsers import served
 from PIL import Image
 
 from cyclegan_course import worlds
@@ -228,24 +226,6 @@ def test_what_is_missing_is_said_before_anything_is_written(quick, runtime, tmp_
 # --- in a browser ------------------------------------------------------------------------------
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except sync_api.Error as error:
-            pytest.skip(f"no Chromium: {error}")
-        yield browser
-        browser.close()
-
-
 @pytest.fixture(scope="module")
 def site(page, tmp_path_factory):
     """(address, folder) of the page with the real runtime in it."""
@@ -261,12 +241,8 @@ def site(page, tmp_path_factory):
         patch.setattr("cyclegan_course.translate.page.export_onnx", copy)
         translators = [translator("AB"), translator("BA")]
         folder = export_page(translators, tmp_path_factory.mktemp("site"), place)
-    handler = functools.partial(_Quiet, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/", folder
-    server.shutdown()
-    server.server_close()
+    with served(folder) as address:
+        yield address, folder
 
 
 # 30 000 at a time: the arguments of a call have a limit.

@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import shutil
 import sys
 from functools import cache
 from pathlib import Path
@@ -254,19 +253,6 @@ MEASURE = """
   return found;
 }
 """
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except sync_api.Error as error:
-            pytest.skip(f"no Chromium: {error}")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

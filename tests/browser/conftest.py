@@ -17,27 +17,6 @@ WINDOW = {"width": 1300, "height": 1400}  # as wide as that of a small laptop
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator:
-    # One for each file, not for all: while Playwright runs, this process has an event loop, and
-    # tests of other files start loops of their own.
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="needs Playwright: pip install playwright"
-    )
-    with api.sync_playwright() as playwright:
-        own = playwright.chromium.executable_path  # where `playwright install chromium` puts it
-        program = labs.browser_program() or (own if Path(own).exists() else None)
-        if program is None:
-            pytest.skip(
-                "needs Chromium or Chrome: install one (Debian: apt install chromium; elsewhere: "
-                "playwright install chromium), or name its program in the environment variable "
-                f"{labs.BROWSER_VARIABLE}"
-            )
-        browser = playwright.chromium.launch(executable_path=program, args=labs.browser_arguments())
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def lab(chromium, tmp_path_factory) -> Iterator[labs.Lab]:
     with labs.running_lab(tmp_path_factory.mktemp("lab")) as running:
         yield running

@@ -13,29 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BROWSER_VARIABLE = "CYCLEGAN_COURSE_BROWSER"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Nothing leaves the machine: no look for updates, no lists from anywhere.
-CHROMIUM = (
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 STARTS_WITHIN = 180  # seconds
-
-
-def browser_program() -> str | None:
-    """Chromium or Chrome: the one that the environment variable names, else one in the path."""
-    named = os.environ.get(BROWSER_VARIABLE)
-    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
-def browser_arguments() -> list[str]:
-    as_root = getattr(os, "geteuid", lambda: 1)() == 0  # Chromium refuses its sandbox to root
-    return [*CHROMIUM, *(["--no-sandbox"] if as_root else [])]
 
 
 @dataclass(frozen=True)
