@@ -144,6 +144,24 @@ def test_tested_versions_are_exact_and_satisfy_pyproject():
         assert all(version in requirement.specifier for version in pins[name]), requirement
 
 
+def test_dev_container_opens_and_installs_what_exists():
+    folder = ROOT / ".devcontainer"
+    settings = json.loads((folder / "devcontainer.json").read_text(encoding="utf-8"))
+    assert (ROOT / settings["postCreateCommand"].split()[-1]).is_file()
+    opened = settings["customizations"]["codespaces"]["openFiles"]
+    assert opened
+    assert all((ROOT / name).is_file() for name in opened)
+    python = Requirement(f"python=={settings['image'].split(':')[-1]}").specifier
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert all(
+        each.version in Requirement(f"x{project['requires-python']}").specifier for each in python
+    )
+    script = (folder / "install.sh").read_text(encoding="utf-8")
+    (extra,) = re.findall(r'-e "\.\[(\w+)\]"', script)
+    assert extra in project["optional-dependencies"]
+    assert "--torch-backend cpu" in script
+
+
 # --- files and texts -----------------------------------------------------------------------------
 
 
