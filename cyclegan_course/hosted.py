@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from cyclegan_course.errors import CourseError
@@ -70,7 +70,8 @@ def add_missing(requirements: Sequence[str], pip_options: Sequence[str] = ()) ->
         return
     with tempfile.TemporaryDirectory() as folder:
         pins = Path(folder) / "constraints.txt"
-        pins.write_text(_pins(installed.items()), encoding="utf-8")
+        lines = [f"{name}=={version}\n" for name, version in installed.items()]
+        pins.write_text("".join(lines), encoding="utf-8")
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(pins)]
         done = subprocess.run(
             [*command, *pip_options, *missing], capture_output=True, text=True, encoding="utf-8"
@@ -83,10 +84,6 @@ def add_missing(requirements: Sequence[str], pip_options: Sequence[str] = ()) ->
             "On Kaggle, switch on Internet in the notebook's settings (it asks for a verified "
             "phone number). Then run this cell again."
         )
-
-
-def _pins(installed: Iterable[tuple[str, str]]) -> str:
-    return "".join(f"{name}=={version}\n" for name, version in installed)
 
 
 def _name(requirement: str) -> str:

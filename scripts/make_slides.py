@@ -12,7 +12,6 @@ decided in scripts/slide_rules.py; how to present: docs/instructors/slides.md.
 
 import argparse
 import importlib.util
-import os
 import re
 import shutil
 import sys
@@ -24,6 +23,7 @@ from nbconvert import SlidesExporter
 from nbformat import NotebookNode
 
 from cyclegan_course.errors import CourseError
+from cyclegan_course.images.files import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 REVEAL = ("sphinx_revealjs", "_static/revealjs")  # package, folder in it
@@ -106,9 +106,8 @@ def make_deck(chapter: Path, out: Path, reveal: str = "reveal.js") -> int:
     deck = as_notebook(cells)
     html, _ = exporter.from_notebook_node(deck, resources=name)
     file = out / f"{chapter.stem}.html"
-    part = file.with_name(f".{file.name}.part")
-    part.write_text(html, encoding="utf-8")
-    os.replace(part, file)
+    with whole_file(file) as part:
+        part.write_text(html, encoding="utf-8")
     return sum("slide" in cell.metadata.slideshow.slide_type for cell in deck.cells)
 
 

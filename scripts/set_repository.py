@@ -168,7 +168,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stale = [entry for entry in rewritten(options.root, old, new) if entry[1] != entry[2]]
     for path, _, text in stale:
         if not options.check:
-            path.write_text(text, encoding="utf-8", newline="\n")
+            from cyclegan_course.images.files import whole_file  # with torch, which takes seconds
+
+            with whole_file(path) as part:
+                part.write_text(text, encoding="utf-8", newline="\n")
         verb = "differs" if options.check else "written"
         print(f"{verb}  {path.relative_to(options.root).as_posix()}")
     return 1 if options.check and stale else 0
