@@ -107,8 +107,8 @@ def measure_stages(
     places = sorted(Path(folder).glob("step_*"), key=lambda place: place.name)
     if not places:
         raise CourseError(
-            f"{str(folder)!r} has no stages (folders step_NNNNN with generators): make them with "
-            "python scripts/train_stages.py painting"
+            f"{str(folder)!r} has no stages (folders step_NNNNN with generators): train with "
+            "stages, as train(config, folder, stages=(0.1, 1)) does, and give folder / 'stages'."
         )
     stages = [load_contender(place.name, "CycleGAN", place) for place in places]
     tasks = _open_round(stages[-1:], data, count, size, features).tasks

@@ -15,10 +15,12 @@ from cyclegan_course.training import (
     Config,
     FastStep,
     learning_rate_factor,
+    loop,
     preset,
     run_progress,
     train,
 )
+from cyclegan_course.training.watching import Watcher
 from cyclegan_course.translate import load_translator
 
 TINY = {
@@ -220,3 +222,62 @@ class TestRun:
             on_sample=lambda grid, step: seen.append((grid.shape, step)),
         )
         assert seen == [((3, 6 * 34 + 2, 6 * 34 + 2), 2)]
+
+
+class TestStages:
+    """The generators that a run keeps on its way."""
+
+    SHARES = (0, 0.5, 0.6, 1)  # of 6 steps: 0, 3, 4 (the first that is not before 3.6), 6
+
+    def kept(self, folder):
+        """Both weights files of each stage, by its step."""
+        return {
+            int(stage.name.removeprefix("step_")): [
+                (stage / "generator" / f"editing_{way}.safetensors").read_bytes()
+                for way in ("AB", "BA")
+            ]
+            for stage in sorted((folder / "stages").iterdir())
+        }
+
+    def run(self, folder, **options):
+        config = Config(**(TINY | {"steps": 6}))
+        return train(config, folder, device=CPU, progress=False, stages=self.SHARES, **options)
+
+    def test_each_is_what_a_run_stopped_there_leaves_behind(self, tmp_path, monkeypatch):
+        self.run(tmp_path / "whole")
+        stages = self.kept(tmp_path / "whole")
+        assert list(stages) == [0, 3, 4, 6]
+        assert stages[0] != stages[3]
+
+        def stop(step):
+            if step.state.step == 3:
+                signal.raise_signal(signal.SIGINT)
+
+        with monkeypatch.context() as patch:
+            before_each_step(patch, stop)
+            self.run(tmp_path / "stopped")
+        generator = tmp_path / "stopped" / "generator"
+        assert stages[4] == [
+            (generator / f"editing_{way}.safetensors").read_bytes() for way in ("AB", "BA")
+        ]
+        assert list(self.kept(tmp_path / "stopped")) == [0, 3, 4]
+        self.run(tmp_path / "stopped", resume=True)
+        assert self.kept(tmp_path / "stopped") == stages
+
+    def test_they_change_nothing_in_the_training(self, tmp_path):
+        assert same(weights(self.run(tmp_path)), weights(tiny_train(steps=6)))
+
+    def test_without_room_for_one_the_run_goes_on(self, tmp_path, monkeypatch):
+        write = loop.run_folder.write_generators
+
+        def full(config, source, state, folder):
+            if "stages" in folder.parts:
+                raise CourseError("The disk is full.")
+            write(config, source, state, folder)
+
+        monkeypatch.setattr(loop.run_folder, "write_generators", full)
+        said = []
+        listener = Watcher()
+        listener.say = said.append
+        assert self.run(tmp_path, watchers=[listener]).finished
+        assert said == ["The disk is full. The run goes on without this stage."] * 4

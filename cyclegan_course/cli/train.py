@@ -66,26 +66,35 @@ def add(commands: Commands) -> None:
         help="train a CycleGAN, or CUT; without arguments, ten minutes on the painting world",
     )
     command.set_defaults(run=_train)
-    command.add_argument(
+    command.add_argument("--out", type=Path, help="folder of the run (default: runs/NAME-TIME)")
+    command.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in a folder")
+    command.add_argument("--log", choices=["tensorboard"], help="also write a log for TensorBoard")
+    add_config_options(command)
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add every setting of a run, and the preset that it starts from."""
+    parser.add_argument(
         "--preset",
         choices=PRESETS,
         default="small",
         help="settings to start from (default: small); 'reference' is the paper's, for a GPU",
     )
-    command.add_argument("--out", type=Path, help="folder of the run (default: runs/NAME-TIME)")
-    command.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in a folder")
-    command.add_argument("--log", choices=["tensorboard"], help="also write a log for TensorBoard")
     for flag, name, kind, text in TRAIN_OPTIONS:
         how = {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
-        command.add_argument(flag, dest=name, help=text, default=argparse.SUPPRESS, **how)
-    add_two_folders(command)
+        parser.add_argument(flag, dest=name, help=text, default=argparse.SUPPRESS, **how)
+    add_two_folders(parser)
+
+
+def changes_of(options: argparse.Namespace) -> dict:
+    """The settings that were given; with those of its preset they make a `Config`."""
+    changes = {name: getattr(options, name) for _, name, _, _ in TRAIN_OPTIONS if name in options}
+    data = chosen_data(changes.get("data"), options)
+    return changes if data is None else changes | {"data": data}
 
 
 def _train(options: argparse.Namespace) -> int:
-    changes = {name: getattr(options, name) for _, name, _, _ in TRAIN_OPTIONS if name in options}
-    data = chosen_data(changes.get("data"), options)
-    if data is not None:
-        changes["data"] = data
+    changes = changes_of(options)
     if options.resume is not None:
         folder, config = options.resume, _config_of_run(options.resume, changes)
     else:

@@ -79,6 +79,7 @@ def train(
     progress: bool = True,
     on_sample: Callable[[Tensor, int], None] | None = None,
     watchers: Sequence[Watcher] = (),
+    stages: Sequence[float] = (),
 ) -> Run:
     """Train a CycleGAN, or with `config.method` another translator.
 
@@ -94,6 +95,8 @@ def train(
         progress: show a progress bar.
         on_sample: is given each sample grid, (3, H, W) in [-1, 1], and the step.
         watchers: are told what happens, see `watching.Watcher`.
+        stages: shares of the run, from 0 (before the first step) to 1 (its end), after which the
+            generators are kept, in `stages/step_NNNNNNN/`; with a folder only.
 
     Raises:
         CourseError: for data that cannot be used, an unwritable folder, losses that are no
@@ -160,7 +163,9 @@ def train(
         # From here on Ctrl-C ends the run after a step; before, there was nothing to keep.
         stop = stack.enter_context(stop_requests())
         written = folder if workers.is_first else None
-        loop = _Loop(config, state, source, batches, written, device, workers, audience, stop)
+        loop = _Loop(
+            config, state, source, batches, written, device, workers, audience, stop, tuple(stages)
+        )
         loop.run()
         if stop.requested:
             audience.say(f"Stopped at step {state.step}. Everything up to here is kept.")
@@ -194,6 +199,7 @@ class _Loop:
     workers: Workers
     watchers: Audience
     stop: StopRequest
+    stages: tuple[float, ...] = ()
 
     def run(self) -> None:
         """Steps until the run is over or a stop is asked for."""
@@ -206,6 +212,8 @@ class _Loop:
         self.watchers.begin(config.name or self.source.name, self._progress())
         if state.step:
             self.watchers.resumed(state.record, state.measures)
+        elif 0 in self.stages:
+            self.keep_stage()
         try:
             while not self._stop_agreed() and (done := self._progress()) < 1.0:
                 state.set_learning_rate(config.lr * learning_rate_factor(done))
@@ -216,7 +224,8 @@ class _Loop:
                 state.update_average()
                 state.seconds = time.perf_counter() - began
 
-                last = self._progress() >= 1.0
+                now = self._progress()
+                last = now >= 1.0
                 log_is_due = self._log_is_due() or last or state.step == 1
                 if log_is_due and self.workers.is_first:
                     speed = steps_per_second(state.seconds, state.step) or 0.0
@@ -225,6 +234,8 @@ class _Loop:
                     self.sample()
                 if self._is_due("measured", config.measure_every) or last:
                     self.measure()
+                if any(done < share <= now for share in self.stages):
+                    self.keep_stage()
                 if self._is_due("saved", config.save_every):
                     self.save()
         finally:
@@ -262,6 +273,16 @@ class _Loop:
         if math.isfinite(score) and not any(other <= score for other in earlier):
             self.save(best=True)
         self.measured = self._looked(self.config.measure_every, began)
+
+    def keep_stage(self) -> None:
+        """Keep the generators of this step; without room for them the run goes on."""
+        if self.folder is None:
+            return
+        place = self.folder / run_folder.STAGES / f"step_{self.state.step:07d}"
+        try:
+            run_folder.write_generators(self.config, self.source, self.state, place)
+        except CourseError as error:
+            self.watchers.say(f"{error} The run goes on without this stage.")
 
     _saved_step = -1
     _has_warned = False

@@ -20,6 +20,8 @@ from cyclegan_course.training.config import Config, config_from_dict
 from cyclegan_course.training.state import State
 from cyclegan_course.translate import save_generator
 
+STAGES = "stages"  # folder of the generators that `train(stages=...)` keeps
+
 
 def prepare_folder(folder: Path, *, resume: bool) -> None:
     """Make the run's folder and the folders in it; what a killed run left half-written goes.
@@ -75,6 +77,7 @@ def readme(config: Config, name: str) -> str:
 | `samples/` | held-out pictures by step, in rows: {rows} |
 | `generator/` | {generators} when the run ended or was stopped, with the card |
 | `best/generator/` | the same for the best step so far, by the {config.best} in `metrics.csv` |
+| `stages/` | only if they were asked for: the generators at some earlier steps |
 | `checkpoints/` | all that is needed to go on: the newest {config.keep} by step, and the best |
 | `tensorboard/` | only with `--log tensorboard`; to look at it: `tensorboard --logdir .` |
 
