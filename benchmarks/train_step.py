@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -72,6 +72,7 @@ class Variant:
 
     Args:
         levers: of the fast step; "best" for `best_levers`, None for `cyclegan.training_step`.
+        also: levers that are on besides.
         compile, deterministic: settings of the run, see `Config`.
         tf32: cuDNN may round float32 to 10 bits in convolutions, as torch allows it by default.
         pictures: "fixed" for the same batch again, "list" and "device" for a new batch each step
@@ -79,6 +80,7 @@ class Variant:
     """
 
     levers: Levers | str | None = "best"
+    also: tuple[str, ...] = ()
     compile: str = "off"
     deterministic: bool = False
     tf32: bool = False
@@ -97,6 +99,8 @@ def variants(device: str) -> dict[str, Variant]:
             found[f"{name} alone"] = Variant(Levers(**{lever.name: value}))
     found[FAST] = Variant()
     found[FAST_COMPILED] = Variant(compile="on")
+    if device == "cuda":  # a lever that a CPU's runs use, and a GPU's not: would it pay?
+        found[f"{FAST_COMPILED}, edge folded"] = Variant(also=("fold_edge",), compile="on")
     found[f"{FAST}, deterministic"] = Variant(deterministic=True)
     found[f"{FAST}, pictures from a list"] = Variant(pictures="list")
     found[FAST_FROM_DEVICE] = Variant(pictures="device")
@@ -151,12 +155,19 @@ def time_steps(job: Job, variant: Variant, shape: Shape, device: torch.device) -
         terms = step()
         wait_for(device)
         warm_up = time.perf_counter() - began
+        if device.type == "cuda" and done == 3:
+            # What cuDNN tried out before is no longer needed; a recording is still to come.
+            torch.cuda.reset_peak_memory_stats()
         if device.type != "cuda" and warm_up > job.seconds / 2 and done >= 2:
             break
     if job.profile:
         write_profile(step, device, Path(job.profile))
+    began = time.perf_counter()
+    terms = step()
+    wait_for(device)
+    once = time.perf_counter() - began
     # On a GPU, steps are timed many at a time: waiting after each would be part of the time.
-    steps = 1 if device.type == "cpu" else max(1, math.ceil(0.1 / (warm_up / done)))
+    steps = 1 if device.type == "cpu" else max(1, math.ceil(0.1 / once))
     ms: list[float] = []
     began = time.perf_counter()
     while len(ms) < 3 or time.perf_counter() - began < job.seconds:
@@ -186,11 +197,8 @@ def make_step(
         compile=variant.compile,
         deterministic=variant.deterministic,
     )
-    if device.type == "cuda":
-        # torch lets convolutions round float32 to TF32 by default; the textbook's do not.
-        precision = "tf32" if variant.tf32 else "ieee"
-        torch.backends.cudnn.conv.fp32_precision = precision
-        torch.backends.cuda.matmul.fp32_precision = precision
+    # torch lets a GPU's convolutions round float32 to TF32 by default; the textbook's do not.
+    allow_tf32(variant.tf32)
     batches = make_batches(variant.pictures, shape, device)
     state = build_state(config, device)
     if variant.levers is None:
@@ -207,15 +215,28 @@ def make_step(
         return textbook, []
 
     levers = best_levers(config, device) if variant.levers == "best" else variant.levers
+    levers = replace(levers, **dict.fromkeys(variant.also, True))
     fast_step = FastStep(state, config, levers=levers)
 
     def fast() -> dict:
         terms = fast_step(*batches(state.step))
+        if fast_step.notes:  # another step than the one that is asked for, and slower
+            raise RuntimeError(fast_step.notes[0])
         state.step += 1
         return terms
 
     on = [name for name, value in asdict(levers).items() if value not in (False, "float32")]
     return fast, [*(str(getattr(levers, name)) if name == "precision" else name for name in on)]
+
+
+def allow_tf32(is_allowed: bool) -> None:
+    """Whether a GPU may round float32 to TF32, in convolutions and in matrix products.
+
+    By the older names: torch refuses a mix with the newer ones, and the fast step's `cudnn.flags`
+    reads the older.
+    """
+    torch.backends.cudnn.allow_tf32 = is_allowed
+    torch.backends.cuda.matmul.allow_tf32 = is_allowed
 
 
 def make_batches(kind: str, shape: Shape, device: torch.device) -> Callable[[int], tuple]:
@@ -242,8 +263,7 @@ def matrix_rates(device: torch.device, side: int = 0) -> dict[str, float]:
     side = side or (8192 if device.type == "cuda" else 2048)
     rates = {}
     for name in ("float32", *lever_values("precision", device.type)):
-        if device.type == "cuda":
-            torch.backends.cuda.matmul.fp32_precision = "tf32" if name == "tf32" else "ieee"
+        allow_tf32(name == "tf32")
         dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
         # Random numbers: on zeros a GPU computes faster than on any real data.
         a, b = (torch.randn(side, side, device=device).to(dtype) for _ in "ab")
@@ -531,19 +551,19 @@ def write_csv(rows: list[dict], file: Path) -> None:
 def make_plan(
     device: str, sizes: list[int], batches: list[int], names: list[str] | None, ngf: int = 64
 ) -> list[tuple[Shape, list[str]]]:
-    """Shapes with their variants: by default all at the first shape, at the others the main two."""
+    """Shapes with their variants: by default all of the first shape, and of the others the main."""
     known = variants(device)
     if names == ["all"]:
         names = list(known)
     for name in names or ():
         if name not in known:
             sys.exit(f"Unknown variant {name!r}; choose from: {'; '.join(known)}.")
-    plan = []
-    for size in sizes:
-        for batch in batches:
-            shape = Shape(size, batch, BLOCKS.get(size, 6), ngf)
-            plan.append((shape, names or list(MAIN if plan else known)))
-    return plan
+    shapes = [Shape(size, batch, BLOCKS.get(size, 6), ngf) for size in sizes for batch in batches]
+    if names:
+        return [(shape, names) for shape in shapes]
+    # The main ones of all shapes first: the time may not be enough for the others.
+    others = [name for name in known if name not in MAIN]
+    return [*((shape, list(MAIN)) for shape in shapes), (shapes[0], others)]
 
 
 def parser() -> argparse.ArgumentParser:

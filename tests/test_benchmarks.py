@@ -26,7 +26,7 @@ def load(name):
 
 
 train_step = load("train_step")
-gpu = load("gpu")
+gpu = load("gpu_speed")
 feature_candidates = load("feature_candidates")
 feature_choice = load("feature_choice")
 Shape, TEXTBOOK, FAST = train_step.Shape, train_step.TEXTBOOK, train_step.FAST
@@ -85,6 +85,31 @@ class TestVariants:
         assert all(ms > 0 for ms in found["ms"])
         if sys.platform != "win32":
             assert found["memory"] > 2**24  # in bytes: more than 16 MiB, whatever the unit there
+
+    @pytest.mark.parametrize("is_allowed", [False, True])
+    def test_the_fast_step_can_choose_its_kernels_afterwards(self, is_allowed):
+        """torch raises an error where older and newer names for TF32 were both used."""
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        before = cudnn.allow_tf32, matmul.allow_tf32
+        try:
+            train_step.allow_tf32(is_allowed)
+            with cudnn.flags(enabled=True, benchmark=True, allow_tf32=not is_allowed):
+                assert cudnn.allow_tf32 is not is_allowed
+            assert (cudnn.allow_tf32, matmul.allow_tf32) == (is_allowed, is_allowed)
+        finally:
+            cudnn.allow_tf32, matmul.allow_tf32 = before
+
+    def test_a_step_that_fell_back_is_no_measurement(self, monkeypatch):
+        """Without a compiler the trainer goes on; a row "compiled" must not be that."""
+        make = train_step.FastStep.__init__
+
+        def falls_back(self, *arguments, **options):
+            make(self, *arguments, **options)
+            self.notes.append("torch.compile does not work here")
+
+        monkeypatch.setattr(train_step.FastStep, "__init__", falls_back)
+        with pytest.raises(RuntimeError, match="does not work here"):
+            train_step.do_job(train_step.Job("cpu", SMALL, FAST, 0.01))
 
     def test_a_profile(self, tmp_path):
         file = tmp_path / "profile.txt"
@@ -152,6 +177,14 @@ class TestRounds:
         )
         rows = [len(rows) for rows, _ in found]
         return jobs, rows
+
+    def test_the_main_variants_of_every_shape_come_first(self):
+        plan = train_step.make_plan("cpu", [32, 64], [1, 2], None, ngf=4)
+        shapes = [shape for shape, _ in plan]
+        assert len(set(shapes[:4])) == 4
+        assert [names for _, names in plan[:4]] == [list(train_step.MAIN)] * 4
+        assert shapes[4] == shapes[0]
+        assert {*train_step.MAIN, *plan[4][1]} == set(train_step.variants("cpu"))
 
     def test_variants_take_turns(self, monkeypatch):
         jobs, rows = self.measured(monkeypatch, lambda job: {"ms": [1.0]})
@@ -251,7 +284,7 @@ class TestGpuScript:
         assert "stopped at step 5" in found["says"]
 
     def test_equal_runs_of_cut_are_equal(self):
-        found = gpu.cut_piece(CPU, SMALL, steps=2)
+        found = gpu.cut_piece(CPU, SMALL, minutes=0.03)
         assert found["good"]
         assert found["difference"] == 0
         assert set(found["costs"]) == {"cyclegan", "cut"}
@@ -261,7 +294,7 @@ class TestGpuScript:
         monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: None)
         assert "pytest is not installed" in gpu.run_tests(tmp_path, 1)["says"]
         if not torch.cuda.is_available():
-            monkeypatch.setattr(sys, "argv", ["gpu.py"])
+            monkeypatch.setattr(sys, "argv", ["gpu_speed.py"])
             assert gpu.main() == 1
             assert "no GPU" in capsys.readouterr().out
 

@@ -533,7 +533,8 @@ class TestOnAGpu:
     def make(self, **changes):
         device = torch.device("cuda")
         settings = config(deterministic=True, **changes)
-        levers = replace(ALL, cuda_graph=True)
+        # The library's padding has no deterministic backward there.
+        levers = replace(ALL, cuda_graph=True, library_pad=False)
         return [
             FastStep(build_state(settings, device), settings, each)
             for each in (replace(levers, cuda_graph=False), levers)

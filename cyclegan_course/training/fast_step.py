@@ -140,7 +140,10 @@ class FastStep:
 
     def _show(self, pool: TensorPool, fakes: Tensor, draws: Tensor) -> Tensor:
         """This process's share of what the one pool answers to the fakes of all."""
-        return pool(self.workers.gather(fakes), draws)[self.workers.share(len(draws))]
+        shown = pool(self.workers.gather(fakes), draws)[self.workers.share(len(draws))]
+        if self.levers.channels_last:  # as the compiled discriminators know their inputs
+            shown = shown.contiguous(memory_format=torch.channels_last)
+        return shown
 
     def _forget_gradients(self) -> None:
         self.state.optimizer_G.zero_grad(set_to_none=True)
@@ -200,7 +203,8 @@ class _RecordedStep:
     def __init__(self, step: Callable[..., dict[str, Tensor]], *inputs: Tensor) -> None:
         self.inputs = tuple(each.clone() for each in inputs)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        # Only this thread is watched: others may prepare batches meanwhile.
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             terms = step(*self.inputs)
             self.values = torch.stack([term.float() for term in terms.values()])
         self.names = tuple(terms)
