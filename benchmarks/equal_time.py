@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from full_run import side_of
 
 from cyclegan_course import environment, worlds
 from cyclegan_course.batches import draw_all
@@ -92,18 +93,22 @@ def named(rows: Sequence[Row], way: str, minutes: float) -> list[Row]:
     return lines
 
 
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_config_options(found)
+    found.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    found.add_argument("--device", default=environment.best_device().type)
+    found.add_argument("--count", type=int, default=64, help="held-out pictures to measure on")
+    found.add_argument("--side", type=int, help="their size; default: as trained")
+    return found
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_config_options(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--device", default=environment.best_device().type)
-    parser.add_argument("--count", type=int, default=64, help="held-out pictures to measure on")
-    parser.add_argument("--side", type=int, help="their size; default: as trained")
-    options = parser.parse_args()
+    options = parser().parse_args()
     environment.prepare_threads()
     minutes = getattr(options, "minutes", 10.0)
     config = preset(options.preset, **changes_of(options) | {"minutes": minutes})
-    side = options.side or (config.loaded_size if config.data in worlds.WORLDS else config.size)
+    side = options.side or side_of(config)
     rows = []
     for way, run in WAYS.items():
         folder = options.out / way.replace(" ", "_")

@@ -209,21 +209,30 @@ def tell(
     return report(record, stages, final.rows)
 
 
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_config_options(found)
+    found.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    found.add_argument("--device", default=environment.best_device().type)
+    found.add_argument("--show", nargs="+", choices=SHOWABLE, default=())
+    found.add_argument("--count", type=int, default=64, help="held-out pictures to measure on")
+    found.add_argument("--side", type=int, help="their size; default: as trained")
+    found.add_argument("--store", action="store_true", help="keep it in data/full_runs")
+    return found
+
+
+def side_of(config: Config) -> int:
+    """The size to measure at: that of a world's scenes, or of the crops of a folder's pictures."""
+    return config.loaded_size if config.data in worlds.WORLDS else config.size
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_config_options(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--device", default=environment.best_device().type)
-    parser.add_argument("--show", nargs="+", choices=SHOWABLE, default=())
-    parser.add_argument("--count", type=int, default=64, help="held-out pictures to measure on")
-    parser.add_argument("--side", type=int, help="their size; default: as trained")
-    parser.add_argument("--store", action="store_true", help="keep it in data/full_runs")
-    options = parser.parse_args()
+    options = parser().parse_args()
     environment.prepare_threads()
     config = preset(options.preset, **changes_of(options))
     run, stored = options.out / "run", options.out / "stored"
     train_in_stages(config, run, torch.device(options.device))
-    side = options.side or (config.loaded_size if config.data in worlds.WORLDS else config.size)
+    side = options.side or side_of(config)
     text = tell(config, run, stored, options.count, side, options.show)
     write_text(text, options.out / "report.md")
     print(text)

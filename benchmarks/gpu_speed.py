@@ -28,8 +28,6 @@ import torch
 from PIL import Image
 from train_step import (
     FAST,
-    FAST_FROM_DEVICE,
-    TEXTBOOK,
     Job,
     Shape,
     Variant,
@@ -389,11 +387,11 @@ def run_all(
     def profile() -> dict:
         if left() < 10:
             return {"good": False, "says": "not made: no time was left"}
-        names = [name for name in (FAST, FAST_FROM_DEVICE, TEXTBOOK) if name in variants(device)]
+        whole = [name for name, variant in variants(device).items() if is_whole(variant)]
         ms = {
             row["variant"]: median(row["ms"])
             for row in results.rows
-            if row["shape"] == first and "ms" in row and row["variant"] in names
+            if row["shape"] == first and "ms" in row and row["variant"] in whole
         }
         name = min(ms, key=ms.get, default=FAST)
         file = out / "profile.txt"
@@ -406,18 +404,22 @@ def run_all(
     return results
 
 
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    found.add_argument("--out", type=Path, default=Path("gpu_results"))
+    found.add_argument("--device", default="cuda", help="cpu: to try this script")
+    found.add_argument("--sizes", type=int, nargs="+", default=[256, 128])
+    found.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16])
+    found.add_argument("--ngf", type=int, default=64)
+    found.add_argument("--minutes", type=float, default=8.5)
+    found.add_argument("--piece", choices=PIECES, help=argparse.SUPPRESS)
+    found.add_argument("--shape", help=argparse.SUPPRESS)
+    found.add_argument("--tests", action="store_true", help=argparse.SUPPRESS)
+    return found
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("gpu_results"))
-    parser.add_argument("--device", default="cuda", help="cpu: to try this script")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 128])
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16])
-    parser.add_argument("--ngf", type=int, default=64)
-    parser.add_argument("--minutes", type=float, default=8.5)
-    parser.add_argument("--piece", choices=PIECES, help=argparse.SUPPRESS)
-    parser.add_argument("--shape", help=argparse.SUPPRESS)
-    parser.add_argument("--tests", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser().parse_args()
     if options.tests:
         return tests_here()
     if options.device == "cuda" and not torch.cuda.is_available():

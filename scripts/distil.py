@@ -124,17 +124,21 @@ def load_teachers(run: Path) -> tuple[CycleGAN, dict, str]:
     return teachers, card, name
 
 
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    found.add_argument("run", type=Path, metavar="RUN")
+    found.add_argument("--ngf", type=int, default=32, help="width of the students")
+    found.add_argument("--blocks", type=int, help="residual blocks; default: the teachers'")
+    found.add_argument("--minutes", type=float, default=5.0)
+    found.add_argument("--batch", type=int, default=1)
+    found.add_argument("--lr", type=float, default=5e-4)
+    found.add_argument("--device", default=environment.best_device().type)
+    found.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    return found
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, metavar="RUN")
-    parser.add_argument("--ngf", type=int, default=32, help="width of the students")
-    parser.add_argument("--blocks", type=int, help="residual blocks; default: the teachers'")
-    parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--lr", type=float, default=5e-4)
-    parser.add_argument("--device", default=environment.best_device().type)
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    options = parser.parse_args()
+    options = parser().parse_args()
     environment.prepare_threads()
     teachers, card, name = load_teachers(options.run)
     shape = card["generator"] | {"ngf": options.ngf}

@@ -104,9 +104,11 @@ def update_readme() -> None:
     trained = ["| name | trained with | steps | minutes | machine |", "|---|---|---:|---:|---|"]
     for card in cards:
         facts = card["trained"]
+        # Of small generators that were taught by large ones: how the large ones were trained.
+        then = f", then `{card['distilled']['command']}`" if "distilled" in card else ""
         trained.append(
-            f"| {card['name']} | `{facts['command']}` | {facts['steps']:,} | {facts['minutes']} "
-            f"| {facts['machine']}, {facts['threads']} thread(s), torch "
+            f"| {card['name']} | `{facts['command']}`{then} | {facts['steps']:,} "
+            f"| {facts['minutes']} | {facts['machine']}, {facts['threads']} thread(s), torch "
             f"{facts['versions']['torch']}, {facts['date']} |"
         )
     notes = [
