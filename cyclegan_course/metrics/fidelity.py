@@ -90,4 +90,6 @@ def blur(images: Tensor, sigma: float | None = None) -> Tensor:
             f"A blur of sigma {sigma:g} does not suit pictures of {side} pixels: sigma must be "
             "above 0, and 3 sigma less than the smaller side."
         )
-    return gaussian_blur(images, 2 * math.ceil(3 * sigma) + 1, sigma)
+    window = 2 * math.ceil(3 * sigma) + 1
+    # Along one side and then along the other: the same sums, in so many fewer products.
+    return gaussian_blur(gaussian_blur(images, [window, 1], sigma), [1, window], sigma)
