@@ -30,6 +30,8 @@ from cyclegan_course.images import write_text
 
 HERE = Path(__file__).resolve().parent
 SETS = ("photo2monet", "horse2zebra")
+# What the generators are called: those of the course for 128 px keep their names.
+NAMES = {"painting": "painting_256", "photo2monet": "monet_256", "horse2zebra": "horse2zebra_256"}
 PARTS = ("speed", "equal", "runs", "distil")
 WHOLE = 80.0  # minutes of everything at scale 1
 SMALL_NGF = 32  # 9 blocks of this width are 5.7 MB in half precision
@@ -87,9 +89,9 @@ def steps(out: Path, data: Path, scale: float, is_try: bool) -> list[Step]:
     equal += [*minutes(10), *recipe, *device, *count, *to("equal_time")]
     found.append(Step("equal", "equal_time", equal, 22, "photo2monet"))
     shown = {"photo2monet": [] if is_try else ["--show", "photographs", "testB"]}
-    for name in ("painting", *SETS):
+    for name, own_name in NAMES.items():
         folder = set_folder(name) if name in SETS else name
-        run = ["full_run.py", "--data", folder, "--name", name, *shown.get(name, [])]
+        run = ["full_run.py", "--data", folder, "--name", own_name, *shown.get(name, [])]
         run += [*minutes(10), *recipe, *device, *count, *to(name)]
         found.append(Step("runs", name, run, 12, name))
     for name in ("painting", "photo2monet"):

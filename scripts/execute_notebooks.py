@@ -22,6 +22,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from cyclegan_course.images import write_text
+
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -167,14 +169,8 @@ def peak_memory(kernel_manager) -> float | None:
 
 
 def write_whole(path: Path, notebook: NotebookNode) -> None:
-    """Write beside the notebook, then move into its place: an interruption leaves the old one."""
-    text = nbformat.writes(notebook, indent=1).rstrip("\n") + "\n"
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    """Write as one whole: an interruption leaves the old notebook."""
+    write_text(nbformat.writes(notebook, indent=1).rstrip("\n") + "\n", path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

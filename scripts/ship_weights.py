@@ -53,6 +53,7 @@ FACTS = {
         "remark": SHARED_MACHINE,
     },
 } | {name: {"remark": SHARED_MACHINE} for name in ("night", "restoration", "superres", "editing")}
+FACTS["monet_256"] = {key: fact for key, fact in FACTS["monet"].items() if key != "remark"}
 # All numbers are in the cards; these fit on the page.
 SHOWN = ("psnr", "ssim", "blurred_psnr", "correspondence", "reconstruction", "distance", "kid")
 BEGIN, END = "<!-- begin results -->", "<!-- end results -->"
@@ -155,7 +156,8 @@ def main() -> None:
     for run in options.runs:
         ship(run)
     for name in options.measure:
-        if name in worlds.WORLDS or name in folders:
+        card = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+        if card["trained"]["config"]["data"] in worlds.WORLDS or name in folders:
             measure(name, folders.get(name), options.count, options.size)
     update_readme()
 
