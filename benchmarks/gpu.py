@@ -84,26 +84,26 @@ def steps(out: Path, data: Path, scale: float, is_try: bool) -> list[Step]:
         speed += ["--minutes", "3", "--sizes", "32", "--batches", "1", "--ngf", "4"]
     else:
         speed += minutes(8.5)
-    found = [Step("speed", "speed", speed, 8.5)]
+    found = [Step("speed", "speed", speed, 3 if is_try else 8.5 * scale)]
     equal = ["equal_time.py", "--data", set_folder("photo2monet")]
     equal += [*minutes(10), *recipe, *device, *count, *to("equal_time")]
-    found.append(Step("equal", "equal_time", equal, 22, "photo2monet"))
+    found.append(Step("equal", "equal_time", equal, 22 * scale, "photo2monet"))
     shown = {"photo2monet": [] if is_try else ["--show", "photographs", "testB"]}
     for name, own_name in NAMES.items():
         folder = set_folder(name) if name in SETS else name
         run = ["full_run.py", "--data", folder, "--name", own_name, *shown.get(name, [])]
         run += [*minutes(10), *recipe, *device, *count, *to(name)]
-        found.append(Step("runs", name, run, 12, name))
+        found.append(Step("runs", name, run, 12 * scale, name))
     for name in ("painting", "photo2monet"):
         large, small = out / name / "run", f"small_{name}"
         ngf = "4" if is_try else str(SMALL_NGF)
         distil = ["../scripts/distil.py", str(large), "--ngf", ngf]
         distil += [*minutes(4), *device, *to(small)]
-        found.append(Step("distil", small, distil, 5, name))
+        found.append(Step("distil", small, distil, 5 * scale, name))
         measured = ["-m", "cyclegan_course", "evaluate", str(out / small), str(large)]
         measured += ["--data", set_folder(name) if name in SETS else name, *count]
         measured += ["--size", "32" if is_try else "256", *to(f"{small}_measured")]
-        found.append(Step("distil", f"{small}_measured", measured, 1.5, name))
+        found.append(Step("distil", f"{small}_measured", measured, 1.5 * scale, name))
     return found
 
 
@@ -143,7 +143,7 @@ def report(out: Path, said: dict[str, str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def run_all(plan: Sequence[Step], out: Path, scale: float) -> dict[str, str]:
+def run_all(plan: Sequence[Step], out: Path) -> dict[str, str]:
     """All steps, one after the other; the report is written after each."""
     said: dict[str, str] = {}
     for step in plan:
@@ -151,7 +151,7 @@ def run_all(plan: Sequence[Step], out: Path, scale: float) -> dict[str, str]:
             said[step.name] = "was done before"
         else:
             # Half as long again as planned; what starts a process is not scaled.
-            said[step.name] = run_step(step, out, 60 * (1.5 * step.minutes * scale + 2))
+            said[step.name] = run_step(step, out, 60 * (1.5 * step.minutes + 2))
         print(f"{step.name}: {said[step.name]}", flush=True)
         write_text(report(out, said), out / "report.md")
     return said
@@ -180,7 +180,7 @@ def main() -> int:
         for name in missing:
             print(f"{name}: left out, as there is no folder {options.data / name}")
         plan = [step for step in plan if step.data not in missing]
-    said = run_all(plan, out, scale)
+    said = run_all(plan, out)
     print(out / "report.md")
     return int(any(words.startswith(("failed", "ended")) for words in said.values()))
 

@@ -1,34 +1,20 @@
 """The benchmarks' arithmetic and their guards; nothing here asserts a time."""
 
 import csv
-import importlib.util
 import math
 import subprocess
 import sys
 import time
 from dataclasses import asdict
 from itertools import pairwise
-from pathlib import Path
 
+import feature_candidates
+import feature_choice
+import gpu_speed as gpu
 import pytest
 import torch
+import train_step
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-
-
-def load(name):
-    """A script of the benchmarks' folder as a module."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-train_step = load("train_step")
-gpu = load("gpu_speed")
-feature_candidates = load("feature_candidates")
-feature_choice = load("feature_choice")
 Shape, TEXTBOOK, FAST = train_step.Shape, train_step.TEXTBOOK, train_step.FAST
 SMALL = Shape(size=32, batch=2, n_blocks=1, ngf=4)
 CPU = torch.device("cpu")

@@ -1,10 +1,10 @@
 """Colour against shape: pictures, zones, scores, trainings, what D pays, the stored results."""
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import editing as benchmark
 import numpy as np
 import pytest
 import torch
@@ -23,17 +23,6 @@ from cyclegan_course.scenes import draw_scene, make_scene
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 32
-
-
-def load_benchmark():
-    file = ROOT / "benchmarks" / "editing.py"
-    spec = importlib.util.spec_from_file_location("editing_benchmark", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-benchmark = load_benchmark()
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ class TestRunning:
 
     def test_one_that_fails_is_named_and_the_others_run(self, tmp_path):
         plan = self.plan("print('fine')", "raise OSError('no disk')", "print('fine too')")
-        said = gpu.run_all(plan, tmp_path, 1.0)
+        said = gpu.run_all(plan, tmp_path)
         assert said["step_0"].startswith("done in")
         assert said["step_1"] == "failed: OSError: no disk"
         assert said["step_2"].startswith("done in")
@@ -98,8 +98,8 @@ class TestRunning:
         assert (tmp_path / "logs" / "step_2.txt").read_text() == "fine too\n"
 
     def test_what_is_done_is_not_done_again(self, tmp_path):
-        gpu.run_all(self.plan("print(1)", "raise OSError"), tmp_path, 1.0)
-        said = gpu.run_all(self.plan("raise OSError", "print(2)"), tmp_path, 1.0)
+        gpu.run_all(self.plan("print(1)", "raise OSError"), tmp_path)
+        said = gpu.run_all(self.plan("raise OSError", "print(2)"), tmp_path)
         assert said["step_0"] == "was done before"
         assert said["step_1"].startswith("done in")
 
@@ -110,7 +110,7 @@ class TestRunning:
     def test_reports_come_together(self, tmp_path):
         code = f"import pathlib; p = pathlib.Path({str(tmp_path / 'step_0')!r}); p.mkdir(); "
         code += "(p / 'report.md').write_text('| a table |')"
-        gpu.run_all(self.plan(code), tmp_path, 1.0)
+        gpu.run_all(self.plan(code), tmp_path)
         assert "## step_0\n\n| a table |" in (tmp_path / "report.md").read_text()
 
 

@@ -2,10 +2,10 @@
 
 import csv
 import dataclasses
-import importlib.util
 import json
 from pathlib import Path
 
+import hallucination as benchmark
 import numpy as np
 import pytest
 import torch
@@ -21,17 +21,6 @@ from cyclegan_course.plots.style import figure_bytes
 from cyclegan_course.scenes import draw_scene, make_scene
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def load_benchmark():
-    file = ROOT / "benchmarks" / "hallucination.py"
-    spec = importlib.util.spec_from_file_location("hallucination_benchmark", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-benchmark = load_benchmark()
 
 
 @pytest.fixture(scope="module")

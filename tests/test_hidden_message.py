@@ -2,11 +2,11 @@
 
 import colorsys
 import csv
-import importlib.util
 import json
 import math
 from pathlib import Path
 
+import hidden_message as benchmark
 import numpy as np
 import pytest
 import torch
@@ -23,17 +23,6 @@ from cyclegan_course.plots import hidden_message as plots
 from cyclegan_course.plots.style import figure_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def load_benchmark():
-    file = ROOT / "benchmarks" / "hidden_message.py"
-    spec = importlib.util.spec_from_file_location("hidden_message_benchmark", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-benchmark = load_benchmark()
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 """The instructors' pages: times, numbers and names in them are those of the chapters."""
 
-import importlib.util
 import re
 import shlex
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 
+import offline_kit as kit
 import pytest
 from test_chapters import CHAPTERS, cells, texts
 
@@ -342,15 +341,7 @@ def _docs(name: str) -> str:
 # --- the kit without internet --------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def kit() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("kit", ROOT / "scripts" / "offline_kit.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_page_of_the_kit_knows_its_options_and_platforms(kit, capsys):
+def test_page_of_the_kit_knows_its_options_and_platforms(capsys):
     with pytest.raises(SystemExit):
         kit.main(["--help"])
     known = capsys.readouterr().out
@@ -371,7 +362,7 @@ def test_page_of_the_kit_quotes_the_installer():
         assert re.search(pattern, source), row["it says"]
 
 
-def test_page_of_the_kit_lists_what_is_in_it(kit):
+def test_page_of_the_kit_lists_what_is_in_it():
     source = (ROOT / "scripts" / "offline_kit.py").read_text(encoding="utf-8")
     for row in tables(part(page("offline"), "In the kit"))[0]:
         assert f'"{row["file"].strip("`/")}"' in source, row

@@ -1,9 +1,6 @@
 """Translators of known order: that the order is as promised, and that the metrics see it."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
+import metric_ranking as ranking
 import pytest
 import torch
 from scipy.stats import spearmanr
@@ -189,20 +186,8 @@ class TestCheats:
         assert len(known_order.cheats("night", 12, 16, training=5)["ignores its input"]) == 12
 
 
-@pytest.fixture(scope="module")
-def ranking():
-    """The script of the benchmark as a module."""
-    file = Path(__file__).resolve().parents[1] / "benchmarks" / "metric_ranking.py"
-    spec = importlib.util.spec_from_file_location("metric_ranking", file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["metric_ranking"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["metric_ranking"]
-
-
 class TestRankingTable:
-    def rows(self, ranking, ladder="main", **values):
+    def rows(self, ladder="main", **values):
         """Four translators in their known order, in one block of scenes."""
         base = {"world": "night", "direction": "AB", "start": 0, "ladder": ladder}
         found = []
@@ -212,33 +197,33 @@ class TestRankingTable:
             found.append(base | {"rank": rank, "translator": f"t{rank}"} | numbers)
         return found
 
-    def test_higher_is_better_or_worse(self, ranking):
-        rows = self.rows(ranking, psnr=[40, 30, 20, 10], l1=[1, 2, 3, 4], fid=[4, 3, 2, 1])
+    def test_higher_is_better_or_worse(self):
+        rows = self.rows(psnr=[40, 30, 20, 10], l1=[1, 2, 3, 4], fid=[4, 3, 2, 1])
         found = ranking.correlations(rows, "main")["night", "AB"]
         assert found["psnr"] == [pytest.approx(1)]
         assert found["l1"] == [pytest.approx(1)]
         assert found["fid"] == [pytest.approx(-1)]
 
-    def test_blind_is_no_number(self, ranking):
-        rows = self.rows(ranking, kid=[1, 1 + 1e-13, 1, 1])
+    def test_blind_is_no_number(self):
+        rows = self.rows(kid=[1, 1 + 1e-13, 1, 1])
         assert ranking.correlations(rows, "main")["night", "AB"]["kid"] == [None]
         assert "blind" in ranking.table(rows, "main")
 
-    def test_trained_ones_stand_in_the_order_of_the_sealed_truth(self, ranking):
-        rows = self.rows(ranking, "trained", blurred_psnr=[10, 20, 40, 30], fid=[9, 8, 1, 2])
+    def test_trained_ones_stand_in_the_order_of_the_sealed_truth(self):
+        rows = self.rows("trained", blurred_psnr=[10, 20, 40, 30], fid=[9, 8, 1, 2])
         found = ranking.correlations(rows, "trained")["night", "AB"]
         assert found["fid"] == [pytest.approx(1)]
 
-    def test_one_trained_generator_has_no_order(self, ranking):
-        assert not ranking.correlations(self.rows(ranking, "trained")[:1], "trained")
+    def test_one_trained_generator_has_no_order(self):
+        assert not ranking.correlations(self.rows("trained")[:1], "trained")
 
-    def test_written_and_read_again(self, ranking, tmp_path, monkeypatch):
+    def test_written_and_read_again(self, tmp_path, monkeypatch):
         monkeypatch.setattr(ranking, "FILE", tmp_path / "ranking.csv")
-        rows = self.rows(ranking, psnr=[4, 3, 2, 1])
+        rows = self.rows(psnr=[4, 3, 2, 1])
         ranking.write(rows)
         assert ranking.read() == rows
 
-    def test_a_block_of_scenes(self, ranking, monkeypatch, tmp_path):
+    def test_a_block_of_scenes(self, monkeypatch, tmp_path):
         monkeypatch.setattr(ranking, "COUNT", 4)
         monkeypatch.setattr(ranking, "SIZE", 32)
         monkeypatch.setattr(ranking, "available_names", lambda: [])

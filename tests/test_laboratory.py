@@ -5,7 +5,6 @@
 
 import copy
 import csv
-import importlib.util
 import json
 import math
 import sys
@@ -14,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import laboratory as script
+import minute
 import pytest
 import torch
 import torch.nn.functional as F
@@ -43,15 +44,6 @@ TINY = Recipe(
     make_generator=tiny_generator,
     make_discriminator=tiny_discriminator,
 )
-
-
-def benchmark(name):
-    """A script of the benchmarks' folder as a module."""
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def tiny_model(seed=0):
@@ -88,8 +80,7 @@ def same_weights(one, other):
 
 class TestTraining:
     def test_the_defaults_are_the_minute_of_chapter_5_bit_for_bit(self, monkeypatch):
-        minute = benchmark("minute")
-        terms = []
+        steps, terms = minute.STEPS, []
 
         def spy(*arguments):
             terms.append(training_step(*arguments))
@@ -104,7 +95,7 @@ class TestTraining:
         ]
         assert same_weights(ours.model, theirs)
         assert (minute.WORLD, minute.SIZE, minute.SCENES) == ("night", 48, 400)
-        assert Recipe().steps == benchmark("minute").STEPS
+        assert Recipe().steps == steps
 
     def test_the_same_recipe_gives_the_same_weights_and_another_seed_does_not(self):
         one, again, other = (train(each) for each in (TINY, TINY, replace(TINY, seed=1)))
@@ -601,7 +592,6 @@ class TestBenchmark:
     @pytest.fixture
     def laboratory(self, monkeypatch):
         """The script, with trainings of two steps in place of a minute, and few held-out scenes."""
-        script = benchmark("laboratory")
         assert max(script.SHOWN) < SCENES_MEASURED
         monkeypatch.setattr(script, "SHOWN", (0, 3, 5))
         monkeypatch.setattr(script, "scores", partial(scores, count=COUNT))

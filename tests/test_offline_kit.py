@@ -1,12 +1,12 @@
 """The kit for labs without internet: made from toy packages, installed without a network."""
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import offline_kit as script
 import pytest
 from toy_wheels import wheel
 
@@ -43,16 +43,6 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("offline_kit", ROOT / "scripts/offline_kit.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
-@pytest.fixture(scope="module")
 def index(tmp_path_factory) -> Path:
     """A folder of packages in the place of a registry."""
     folder = tmp_path_factory.mktemp("index")
@@ -86,7 +76,7 @@ def course(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def kit(script, index, course, tmp_path_factory) -> Path:
+def kit(index, course, tmp_path_factory) -> Path:
     """A kit for machines like this one, made once; tests that harm it take a copy."""
     for program in ("uv", "git"):
         if shutil.which(program) is None:
@@ -149,7 +139,7 @@ def test_a_damaged_kit_installs_nothing(kit, tmp_path, harm):
     assert not (tmp_path / "cyclegan-course").exists()
 
 
-def test_what_cannot_be_installed_leaves_nothing_behind(script, kit, tmp_path):
+def test_what_cannot_be_installed_leaves_nothing_behind(kit, tmp_path):
     copy = tmp_path / "kit"
     shutil.copytree(kit, copy)
     (copy / "requirements.txt").write_text("toy_unknown==1.0\n", encoding="utf-8")
@@ -174,7 +164,7 @@ def test_another_python_or_system_is_refused_first(kit, tmp_path, written, sente
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_what_cannot_be_fetched_leaves_no_kit(script, course, index, tmp_path, monkeypatch):
+def test_what_cannot_be_fetched_leaves_no_kit(course, index, tmp_path, monkeypatch):
     monkeypatch.setenv("UV_NO_INDEX", "1")
     monkeypatch.setenv("UV_FIND_LINKS", str(index))
     empty = tmp_path / "empty"
@@ -185,7 +175,7 @@ def test_what_cannot_be_fetched_leaves_no_kit(script, course, index, tmp_path, m
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
-def test_an_existing_folder_is_left_alone(script, course, tmp_path):
+def test_an_existing_folder_is_left_alone(course, tmp_path):
     (tmp_path / "kept.txt").write_text("x", encoding="utf-8")
     with pytest.raises(CourseError, match="exists already"):
         script.make_kit(course, tmp_path, TARGET, PYTHON)

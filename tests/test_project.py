@@ -1,7 +1,6 @@
 """The repository itself: its dependencies, texts, notebooks, weights and code style."""
 
 import fnmatch
-import importlib.util
 import json
 import re
 import shlex
@@ -11,8 +10,8 @@ import sys
 import tomllib
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
+import execute_notebooks as script
 import nbformat
 import pytest
 import yaml
@@ -320,15 +319,6 @@ def test_weights_are_small_and_have_their_cards():
 # --- scripts/execute_notebooks.py ----------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    file = ROOT / "scripts" / "execute_notebooks.py"
-    spec = importlib.util.spec_from_file_location("execute_notebooks", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def write_notebook(path: Path, *sources: str) -> bytes:
     """A notebook of code cells without outputs, as an editor of format 4.4 leaves it: no ids."""
     notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, sources)))
@@ -339,7 +329,7 @@ def write_notebook(path: Path, *sources: str) -> bytes:
     return path.read_bytes()
 
 
-def test_executing_twice_gives_the_same_file(script, tmp_path, capsys):
+def test_executing_twice_gives_the_same_file(tmp_path, capsys):
     path = tmp_path / "good.ipynb"
     write_notebook(path, "import os\nprint(os.getcwd() == os.path.abspath('.'))", "", "6 * 7")
     assert script.main([str(path)]) == 0
@@ -355,7 +345,7 @@ def test_executing_twice_gives_the_same_file(script, tmp_path, capsys):
     assert "written" in capsys.readouterr().out
 
 
-def test_the_first_failing_cell_ends_the_script_and_nothing_is_written(script, tmp_path, capsys):
+def test_the_first_failing_cell_ends_the_script_and_nothing_is_written(tmp_path, capsys):
     path, never = tmp_path / "bad.ipynb", tmp_path / "never.ipynb"
     before = write_notebook(path, "x = 1", "", "raise ValueError(f'x is {x}')", "x = 2")
     untouched = write_notebook(never, "1")
@@ -366,7 +356,7 @@ def test_the_first_failing_cell_ends_the_script_and_nothing_is_written(script, t
     assert never.read_bytes() == untouched
 
 
-def test_check_writes_nothing(script, tmp_path, monkeypatch, capsys):
+def test_check_writes_nothing(tmp_path, monkeypatch, capsys):
     path = tmp_path / "good.ipynb"
     before = write_notebook(path, "1 + 1")
     monkeypatch.setattr(script, "execute", lambda path, timeout: (nbformat.read(path, 4), None))
@@ -375,7 +365,7 @@ def test_check_writes_nothing(script, tmp_path, monkeypatch, capsys):
     assert "checked" in capsys.readouterr().out
 
 
-def test_an_output_that_names_a_folder_of_this_machine_is_refused(script):
+def test_an_output_that_names_a_folder_of_this_machine_is_refused():
     cell = nbformat.v4.new_code_cell("print(path)")
     notebook = nbformat.v4.new_notebook(cells=[cell])
     cell.outputs = [nbformat.v4.new_output("stream", text=str(Path("pictures") / "cat.png"))]
@@ -386,14 +376,14 @@ def test_an_output_that_names_a_folder_of_this_machine_is_refused(script):
             script.refuse_local_paths(Path("notebook.ipynb"), notebook)
 
 
-def test_what_is_no_notebook_is_refused_in_one_sentence(script, tmp_path, capsys):
+def test_what_is_no_notebook_is_refused_in_one_sentence(tmp_path, capsys):
     path = tmp_path / "junk.ipynb"
     path.write_text("{", encoding="utf-8")
     assert script.main([str(path)]) == 1
     assert "junk.ipynb is not a notebook that can be read" in capsys.readouterr().err
 
 
-def test_a_widget_view_goes_and_the_text_beside_it_stays(script):
+def test_a_widget_view_goes_and_the_text_beside_it_stays():
     view = {script.WIDGET_VIEW: {"model_id": "1"}, "text/plain": "IntSlider(value=3)"}
     cell = nbformat.v4.new_code_cell("slider")
     cell.outputs = [nbformat.v4.new_output("display_data", view)]
@@ -405,7 +395,7 @@ def test_a_widget_view_goes_and_the_text_beside_it_stays(script):
     assert notebook.metadata == {}
 
 
-def test_a_picture_is_stored_once_and_a_slider_stays(script, tmp_path):
+def test_a_picture_is_stored_once_and_a_slider_stays(tmp_path):
     jpeg = b"\xff\xd8 a picture"
     plain, slider = bundle("a cat", image=jpeg), bundle("a cat", image=jpeg, html="<div>move</div>")
     cell = nbformat.v4.new_code_cell("show()")

@@ -1,27 +1,16 @@
 """Where the course is published: one setting, one command, and everything agrees."""
 
-import importlib.util
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+import set_repository as script
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "scripts" / "set_repository.py"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("set_repository", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 @pytest.fixture
@@ -39,12 +28,12 @@ def content(root: Path) -> dict[str, bytes]:
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
-def test_everything_agrees_with_the_setting(script, capsys):
+def test_everything_agrees_with_the_setting(capsys):
     assert script.main(["--check"]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_notebook_has_its_three_badges_under_the_title(script, path):
+def test_every_notebook_has_its_three_badges_under_the_title(path):
     repository = script.read()
     line = nbformat.read(path, as_version=4).cells[0].source.splitlines()[2]
     place = f"notebooks/{path.name}"
@@ -58,7 +47,7 @@ def test_every_notebook_has_its_three_badges_under_the_title(script, path):
         assert (ROOT / link.split("notebooks/")[-1]).name == path.name
 
 
-def test_a_fork_is_named_everywhere_and_nothing_else_changes(script, project, capsys):
+def test_a_fork_is_named_everywhere_and_nothing_else_changes(project, capsys):
     old, before = script.read(), content(project)
     fork = script.Repository("someone-else/my.fork", "teaching/2027")
     command = [fork.address + ".git", "--branch", fork.branch, "--root", str(project)]
@@ -80,7 +69,7 @@ def test_a_fork_is_named_everywhere_and_nothing_else_changes(script, project, ca
     assert content(project) == before
 
 
-def test_a_notebook_left_behind_is_found(script, project, capsys):
+def test_a_notebook_left_behind_is_found(project, capsys):
     path = project / "notebooks" / "05_training_a_cyclegan.ipynb"
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("--branch main", "--branch old"), encoding="utf-8", newline="\n")
@@ -100,16 +89,14 @@ def test_a_notebook_left_behind_is_found(script, project, capsys):
         ("https://github.com/me/fork", "--upload-pack=x"),
     ],
 )
-def test_what_is_no_address_is_refused_and_nothing_is_written(
-    script, project, address, branch, capsys
-):
+def test_what_is_no_address_is_refused_and_nothing_is_written(project, address, branch, capsys):
     before = content(project)
     assert script.main([address, f"--branch={branch}", "--root", str(project)]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert content(project) == before
 
 
-def test_link_for_a_hub_says_where_from_and_where_to(script):
+def test_link_for_a_hub_says_where_from_and_where_to():
     link = script.Repository("me/fork", "main").hub("https://hub.example.org/", "notebooks/a.ipynb")
     assert link == (
         "https://hub.example.org/hub/user-redirect/git-pull"

@@ -10,9 +10,9 @@ import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from urllib.parse import unquote, urljoin, urlsplit
 
+import build_site as script
 import pytest
 from browsers import served
 from bs4 import BeautifulSoup
@@ -30,15 +30,7 @@ GENERATED = {"index.html", "search.html"}
 
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("build_site", ROOT / "scripts" / "build_site.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def site(script, tmp_path_factory) -> Path:
+def site(tmp_path_factory) -> Path:
     """The whole site, without a warning, in a folder with a space and Chinese letters."""
     out = tmp_path_factory.mktemp("site") / "the site 课程"
     assert script.main(["--out", str(out)]) == 0
@@ -160,14 +152,14 @@ def test_a_chapter_can_be_launched_from_the_repository_that_is_set(pages, chapte
     assert f"https://github.com/{REPOSITORY}" in links
 
 
-def test_a_folder_with_something_else_in_it_is_left_alone(script, tmp_path, capsys):
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("mine", encoding="utf-8")
     assert script.main(["--out", str(tmp_path)]) == 1
     assert "something other than a site" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "mine"
 
 
-def test_a_fault_leaves_the_earlier_site_as_it_was(script, tmp_path, monkeypatch, capsys):
+def test_a_fault_leaves_the_earlier_site_as_it_was(tmp_path, monkeypatch, capsys):
     import sphinx.cmd.build
 
     (tmp_path / "site").mkdir()

@@ -4,17 +4,15 @@ import csv
 import json
 import types
 
+import cut
 import pytest
-from test_benchmarks import load
+import recipes
 
 from cyclegan_course.laboratory import stored
 from cyclegan_course.laboratory.results import Results
 from cyclegan_course.laboratory.scores import MEASURES
 from cyclegan_course.laboratory.stored import add_rows, has_run, train_and_keep
 from cyclegan_course.training import Config
-
-cut = load("cut")
-recipes = load("recipes")
 
 TINY = {"data": "night", "size": 24, "n_blocks": 1, "ngf": 4, "edge_kernel": 3, "ndf": 4}
 TINY |= {"n_layers": 1, "steps": 2, "precision": "float32", "compile": "off"}
