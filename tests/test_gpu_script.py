@@ -66,7 +66,7 @@ class TestPlan:
     def test_it_fits_the_time_that_it_names(self):
         assert sum(step.minutes for step in planned()) <= gpu.WHOLE
         half = [PARSERS[s.command[0]]().parse_args(s.command[1:]) for s in planned(scale=0.5)[:3]]
-        assert [options.minutes for options in half] == [4.25, 5, 5]
+        assert [options.minutes for options in half] == [7.5, 5, 5]
 
     def test_parts(self):
         assert {step.part for step in planned()} == set(gpu.PARTS)
