@@ -54,18 +54,20 @@ def train_in_stages(config: Config, folder: Path, device: torch.device) -> None:
     Raises:
         KeyboardInterrupt: if the training was stopped; it can be gone on with.
     """
+    is_new = not (folder / "config.json").exists()
     run = train(config, folder, device=device, resume=True, stages=SHARES)
     if not run.finished:  # the trainer ends a stopped run in good order
         raise KeyboardInterrupt(run.stopped_by)
     file = folder / "costs.json"
-    if not file.exists():  # else it was finished before, and this process has trained nothing
+    if not file.exists():
         costs = {
             "machine": environment.machine(),
             "threads": torch.get_num_threads(),
             "steps": run.steps,
             "minutes": round(run.seconds / 60, 2),
             "images_per_second": round(2 * config.batch * run.steps / run.seconds, 2),
-            "memory": peak_memory(device),
+            # Of a run that was gone on with, this process knows a part alone.
+            "memory": peak_memory(device) if is_new else None,
         }
         write_text(json.dumps(costs, indent=1) + "\n", file)
 

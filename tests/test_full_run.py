@@ -7,7 +7,7 @@ from dataclasses import replace
 import full_run
 import numpy as np
 import pytest
-from training_toys import TINY, run_it, write_pictures
+from training_toys import TINY, StopAfter, run_it, write_pictures
 
 from cyclegan_course import worlds
 from cyclegan_course.errors import CourseError
@@ -141,6 +141,21 @@ class TestThinning:
         write_text("step,distance_AB\n1,\n2,0.123456789\n", tmp_path / "one.csv")
         full_run.copy_curve(tmp_path / "one.csv", tmp_path / "two.csv")
         assert (tmp_path / "two.csv").read_text() == "step,distance_AB\n1,\n2,0.12346\n"
+
+
+def test_memory_is_told_of_whole_runs_only(tmp_path):
+    device, config = full_run.torch.device("cpu"), Config(**SETTINGS)
+    costs = {}
+    for name in ("whole", "gone on with"):
+        if name == "gone on with":
+            run_it(config, tmp_path / name, watchers=[StopAfter(3)])
+        full_run.train_in_stages(config, tmp_path / name, device)
+        costs[name] = json.loads((tmp_path / name / "costs.json").read_text())
+    assert costs["whole"]["memory"] > 2**24
+    assert costs["gone on with"]["memory"] is None
+    for found in costs.values():
+        assert found["steps"] == 8
+        assert found["images_per_second"] > 0
 
 
 def test_a_stopped_run_is_not_told_of(tmp_path, monkeypatch):
