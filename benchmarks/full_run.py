@@ -44,12 +44,13 @@ SHARES = (1 / 256, 1 / 64, 1 / 16, 1 / 4, 1 / 2, 1)
 SCENES = (0, 3, 5, 9, 12)  # held-out scenes that are shown, and so many pictures of other data
 PHOTOGRAPHS = ("china", "flower", "coffee", "astronaut", "rocket")
 SHOWABLE = ("photographs", "testA", "testB")
+COSTS = "costs.json"
 CURVE_ROWS = 300  # of losses and of measures, in what is stored
 STAGE_COLUMNS = ("psnr", "blurred_psnr", "reconstruction", "distance", "kid")
 
 
 def train_in_stages(config: Config, folder: Path, device: torch.device) -> None:
-    """Train, or go on; what it costs is kept beside the run.
+    """Train, or go on; the memory that it took is kept beside the run.
 
     Raises:
         KeyboardInterrupt: if the training was stopped; it can be gone on with.
@@ -58,18 +59,30 @@ def train_in_stages(config: Config, folder: Path, device: torch.device) -> None:
     run = train(config, folder, device=device, resume=True, stages=SHARES)
     if not run.finished:  # the trainer ends a stopped run in good order
         raise KeyboardInterrupt(run.stopped_by)
-    file = folder / "costs.json"
-    if not file.exists():
-        costs = {
-            "machine": environment.machine(),
-            "threads": torch.get_num_threads(),
-            "steps": run.steps,
-            "minutes": round(run.seconds / 60, 2),
-            "images_per_second": round(2 * config.batch * run.steps / run.seconds, 2),
-            # Of a run that was gone on with, this process knows a part alone.
-            "memory": peak_memory(device) if is_new else None,
-        }
-        write_text(json.dumps(costs, indent=1) + "\n", file)
+    if is_new:  # of a run that was gone on with, this process knows a part alone
+        write_text(json.dumps({"memory": peak_memory(device)}) + "\n", folder / COSTS)
+
+
+def costs_of(run: Path, batch: int) -> dict:
+    """What the training of a finished run took, and where."""
+    trained = card_of(run)["trained"]
+    with (run / "losses.csv").open(newline="", encoding="utf-8") as stream:
+        *_, last = csv.DictReader(stream)
+    rate = 2 * batch * int(last["step"]) / float(last["seconds"])
+    memory = run / COSTS
+    return {
+        **{key: trained[key] for key in ("date", "machine", "threads", "versions", "steps")},
+        "minutes": trained["minutes"],
+        "images_per_second": round(rate, 2),
+        "memory": None,
+        **(json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {}),
+    }
+
+
+def card_of(folder: Path) -> dict:
+    """The card of the generators in a run, or in one of its stages."""
+    (card,) = (folder / "generator").glob("*.json")
+    return json.loads(card.read_text(encoding="utf-8"))
 
 
 # --- pictures -------------------------------------------------------------------------------------
@@ -117,8 +130,7 @@ def stage_folders(run: Path) -> list[Path]:
 
 def stage_facts(stage: Path) -> dict:
     """Step and minutes, from the card of a stage's generators."""
-    (card,) = (stage / "generator").glob("*.json")
-    trained = json.loads(card.read_text(encoding="utf-8"))["trained"]
+    trained = card_of(stage)["trained"]
     return {"step": trained["steps"], "minutes": trained["minutes"]}
 
 
@@ -169,7 +181,7 @@ def report(record: dict, stages: Sequence[Row], final: Sequence[Row]) -> str:
     costs = (
         f"{record['steps']:,} steps in {record['minutes']:.1f} minutes, "
         f"{record['images_per_second']:.1f} images/s{memory}. {record['machine']}, "
-        f"{record['threads']} threads, torch {record['versions']['torch']}, {record['date']}. "
+        f"{record['threads']} thread(s), torch {record['versions']['torch']}, {record['date']}. "
         f"`{record['command']}`"
     )
     by_step = [replace(row, method=f"step {row.step:,}") for row in stages]
@@ -196,9 +208,7 @@ def tell(
     record = {
         "name": config.name or source.name,
         "command": command_of(config, source.name, show),
-        "date": final.protocol["date"],
-        "versions": final.protocol["versions"],
-        **json.loads((run / "costs.json").read_text(encoding="utf-8")),
+        **costs_of(run, config.batch),
         "moments": [stage_facts(stage) for stage in stage_folders(run)],
         "pictures": write_sheets(run, shown_pictures(config, source, side, show), stored),
         "protocol": {key: final.protocol[key] for key in ("data", "size", "resize", "features")},

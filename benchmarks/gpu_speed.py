@@ -366,7 +366,7 @@ def run_all(
     results = Results(device, list(dict.fromkeys(shape for shape, _ in plan)))
     first = results.shapes[0]
     for name in PIECES:
-        guarded(results, name, lambda name=name: run_piece(name, device, first, min(60, left(0.2))))
+        guarded(results, name, lambda name=name: run_piece(name, device, first, min(90, left(0.2))))
         results.write(out, command)
     guarded(results, "tests", lambda: run_tests(out, min(90, left(0.25))))
     results.write(out, command)

@@ -35,10 +35,6 @@ README = ROOT / "data" / "README.md"
 # what happened to a run that its command does not say.
 SHARED_MACHINE = "The machine did other work meanwhile, so alone it makes more steps in this time."
 FACTS = {
-    "painting": {
-        "remark": "Stopped after 20 of 33 minutes and resumed with 47; the learning rate is the "
-        f"schedule's at each moment. {SHARED_MACHINE}"
-    },
     "monet": {
         "domain_A": "landscape photograph",
         "domain_B": "painting by Claude Monet",
@@ -52,7 +48,7 @@ FACTS = {
         "from them, for teaching and research.",
         "remark": SHARED_MACHINE,
     },
-} | {name: {"remark": SHARED_MACHINE} for name in ("night", "restoration", "superres", "editing")}
+} | {name: {"remark": SHARED_MACHINE} for name in worlds.APPLICATIONS}
 FACTS["monet_256"] = {key: fact for key, fact in FACTS["monet"].items() if key != "remark"}
 # All numbers are in the cards; these fit on the page.
 SHOWN = ("psnr", "ssim", "blurred_psnr", "correspondence", "reconstruction", "distance", "kid")

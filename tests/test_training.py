@@ -187,6 +187,19 @@ class TestRun:
         assert steps[0] == 1
         assert steps == [row["step"] for row in resumed.record]
 
+    def test_a_finished_run_that_is_resumed_stays_as_it_is(self, tmp_path, monkeypatch):
+        tiny_train(tmp_path / "run")
+        card = tmp_path / "run" / "generator" / "editing.json"
+        before = card.read_bytes()
+        monkeypatch.setattr(loop.run_folder.environment, "machine", lambda: "another machine")
+        config = Config(**(TINY | {"steps": 3}))
+        assert train(config, tmp_path / "run", device=CPU, progress=False, resume=True).finished
+        assert card.read_bytes() == before
+        for file in card.parent.iterdir():
+            file.unlink()
+        train(config, tmp_path / "run", device=CPU, progress=False, resume=True)
+        assert "another machine" in card.read_text()
+
     def test_a_second_run_does_not_overwrite_the_first(self, tmp_path):
         tiny_train(tmp_path / "run")
         with pytest.raises(CourseError, match="already holds a run"):

@@ -34,6 +34,7 @@ from cyclegan_course.training.watching import (
     SampleFiles,
     Watcher,
 )
+from cyclegan_course.translate import available_names
 
 LOG_EVERY = 0.5  # seconds: reading the losses makes a device wait
 SPEED_OVER = 5.0  # seconds: images per second are those of the last moments, not since the start
@@ -166,12 +167,15 @@ def train(
         loop = _Loop(
             config, state, source, batches, written, device, workers, audience, stop, tuple(stages)
         )
+        began_at = state.step
         loop.run()
         if stop.requested:
             audience.say(f"Stopped at step {state.step}. Everything up to here is kept.")
         if folder is not None and workers.is_first:
             loop.save()
-            run_folder.write_generators(config, source, state, folder)
+            # A card says where and when its generators were trained: not anew, if nothing was.
+            if state.step > began_at or not available_names(folder / "generator"):
+                run_folder.write_generators(config, source, state, folder)
     return Run(
         config,
         source,
