@@ -53,15 +53,8 @@ class FullRun:
             return {}
         sheet = np.asarray(Image.open(self.folder / f"{direction}.jpg").convert("RGB"))
         side = len(sheet) // len(labels)
-        return {
-            label: [sheet[i * side : (i + 1) * side, x : x + side] for x in columns_of(sheet, side)]
-            for i, label in enumerate(labels)
-        }
-
-
-def columns_of(sheet: np.ndarray, side: int) -> range:
-    """Where the pictures of a sheet begin, from left to right."""
-    return range(0, sheet.shape[1], side)
+        rows = sheet.reshape(len(labels), side, -1, side, 3).swapaxes(1, 2)
+        return {label: list(row) for label, row in zip(labels, rows, strict=True)}
 
 
 def stored_runs(folder: Path = FOLDER) -> list[str]:
