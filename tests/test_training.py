@@ -195,10 +195,22 @@ class TestRun:
         config = Config(**(TINY | {"steps": 3}))
         assert train(config, tmp_path / "run", device=CPU, progress=False, resume=True).finished
         assert card.read_bytes() == before
-        for file in card.parent.iterdir():
-            file.unlink()
-        train(config, tmp_path / "run", device=CPU, progress=False, resume=True)
-        assert "another machine" in card.read_text()
+        weights_file = card.with_name("editing_BA.safetensors")
+        whole = weights_file.read_bytes()
+        older = before.replace(b'"steps": 3,', b'"steps": 2,')
+        assert older != before
+        # Generators that are not those of the last step, or not whole, are written again.
+        for damage in (
+            lambda: card.write_bytes(older),
+            lambda: weights_file.write_bytes(whole[:-9]),
+            weights_file.unlink,
+            card.unlink,
+        ):
+            card.write_bytes(before)
+            damage()
+            train(config, tmp_path / "run", device=CPU, progress=False, resume=True)
+            assert weights_file.read_bytes() == whole
+            assert "another machine" in card.read_text()
 
     def test_a_second_run_does_not_overwrite_the_first(self, tmp_path):
         tiny_train(tmp_path / "run")

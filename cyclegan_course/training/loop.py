@@ -34,7 +34,6 @@ from cyclegan_course.training.watching import (
     SampleFiles,
     Watcher,
 )
-from cyclegan_course.translate import available_names
 
 LOG_EVERY = 0.5  # seconds: reading the losses makes a device wait
 SPEED_OVER = 5.0  # seconds: images per second are those of the last moments, not since the start
@@ -174,7 +173,7 @@ def train(
         if folder is not None and workers.is_first:
             loop.save()
             # A card says where and when its generators were trained: not anew, if nothing was.
-            if state.step > began_at or not available_names(folder / "generator"):
+            if state.step > began_at or run_folder.step_of_generators(state, folder) != state.step:
                 run_folder.write_generators(config, source, state, folder)
     return Run(
         config,

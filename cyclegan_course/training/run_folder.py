@@ -18,7 +18,7 @@ from cyclegan_course.folders import data_name
 from cyclegan_course.images import remove_unfinished, write_text
 from cyclegan_course.training.config import Config, config_from_dict
 from cyclegan_course.training.state import State
-from cyclegan_course.translate import save_generator
+from cyclegan_course.translate import load_generator, save_generator
 
 STAGES = "stages"  # folder of the generators that `train(stages=...)` keeps
 
@@ -212,6 +212,16 @@ def write_generators(config: Config, source: Source, state: State, folder: Path)
         state.generators.get("G_BA"),
         model_card(config, source, state),
     )
+
+
+def step_of_generators(state: State, folder: Path) -> int | None:
+    """The step whose generators lie in a run's folder; None if they are not all there and whole."""
+    try:
+        cards = [load_generator(folder, name.removeprefix("G_"))[1] for name in state.generators]
+        (step,) = {card["trained"]["steps"] for card in cards}
+    except (CourseError, KeyError, ValueError):
+        return None
+    return step
 
 
 def model_card(config: Config, source: Source, state: State) -> dict:
