@@ -29,7 +29,7 @@ from cyclegan_course.images import write_text
 from cyclegan_course.metrics.features import load_features
 from cyclegan_course.metrics.table import Row, format_table, write_csv
 from cyclegan_course.training import Config, learning_rate_factor, preset, run_progress, train
-from cyclegan_course.training.run_folder import STAGES, write_generators
+from cyclegan_course.training.run_folder import STAGES, stage_folder, write_generators
 from cyclegan_course.training.state import build_state
 
 SHARES = (0.2, 0.5, 1.0)
@@ -48,14 +48,13 @@ def textbook_loop(config: Config, folder: Path, device: torch.device) -> None:
     state = build_state(config, device)
     parameters = state.model.generator_parameters(), state.model.discriminator_parameters()
     optimizers = [torch.optim.Adam(some, lr=config.lr, betas=(0.5, 0.999)) for some in parameters]
+    state.optimizer_G, state.optimizer_D = optimizers
     pools = ImagePool(config.pool_size, 1), ImagePool(config.pool_size, 2)
     objective = Objective(config.lambda_cycle, config.lambda_identity, config.adversarial)
     began = time.perf_counter()
     seen = 0.0
     while (done := run_progress(config, state.step, state.seconds)) < 1:
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * learning_rate_factor(done)
+        state.set_learning_rate(config.lr * learning_rate_factor(done))
         real_A, real_B = (images.to(device) for images in batches(state.step))
         terms = training_step(state.model, real_A, real_B, *optimizers, *pools, objective)
         state.step += 1
@@ -66,8 +65,7 @@ def textbook_loop(config: Config, folder: Path, device: torch.device) -> None:
                 raise RuntimeError(f"the losses are no longer numbers at step {state.step}")
             seen = state.seconds
         if any(done < share <= now for share in SHARES):
-            place = folder / STAGES / f"step_{state.step:07d}"
-            write_generators(config, source, state, place)
+            write_generators(config, source, state, stage_folder(folder, state.step))
 
 
 def trainer(config: Config, folder: Path, device: torch.device) -> None:

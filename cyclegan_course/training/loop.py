@@ -281,7 +281,7 @@ class _Loop:
         """Keep the generators of this step; without room for them the run goes on."""
         if self.folder is None:
             return
-        place = self.folder / run_folder.STAGES / f"step_{self.state.step:07d}"
+        place = run_folder.stage_folder(self.folder, self.state.step)
         try:
             run_folder.write_generators(self.config, self.source, self.state, place)
         except CourseError as error:

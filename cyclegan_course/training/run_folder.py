@@ -203,6 +203,11 @@ def write_tables(state: State, folder: Path) -> None:
             write_text(text.getvalue(), folder / name)
 
 
+def stage_folder(folder: Path, step: int) -> Path:
+    """Where the generators of a stage are kept."""
+    return folder / STAGES / f"step_{step:07d}"
+
+
 def write_generators(config: Config, source: Source, state: State, folder: Path) -> None:
     """Write the generators and their card, ready for `translate.load_translator`."""
     save_generator(
